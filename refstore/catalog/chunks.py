@@ -1,0 +1,295 @@
+"""Manifests in SQLite: trees of shared chunks, written in batches, read in order, compared by chunk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from refstore.errors import CatalogCorrupt
+from refstore.manifest.diff import Change, changes, pairs
+from refstore.manifest.entry import Checksum, Entry, Object, Pin
+from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, TreeBuilder, ends_by_path
+
+_BATCH = 400
+"""Leaves held before they are written, some 12,000 entries: the most that building a tree keeps in memory."""
+
+_ENTRY = (
+    "s.scheme, s.endpoint, s.bucket, e.path, e.key, e.size, e.version, e.etag, e.checksum, e.mtime, e.storage_class"
+)
+
+_IN_ORDER = f"""SELECT {_ENTRY} FROM links g CROSS JOIN links l ON l.parent = g.child CROSS JOIN entries e ON e.chunk =
+l.child
+    CROSS JOIN sources s ON s.id = e.source WHERE g.parent = :root AND g.last >= :first AND l.last >= :first AND e.path
+    >= :first ORDER BY g.position, l.position, e.path"""
+
+_ONLY = f"""WITH mine(position, child) AS (SELECT position, child FROM links WHERE parent = :mine
+        AND child NOT IN (SELECT child FROM links WHERE parent = :other)),
+    others(child) AS (SELECT child FROM links WHERE parent = :other
+        AND child NOT IN (SELECT child FROM links WHERE parent = :mine))
+    SELECT {_ENTRY} FROM mine g CROSS JOIN links l ON l.parent = g.child CROSS JOIN entries e ON e.chunk = l.child
+    CROSS JOIN sources s ON s.id = e.source
+    WHERE l.child NOT IN (SELECT child FROM links WHERE parent IN (SELECT child FROM others))
+    ORDER BY g.position, l.position, e.path"""
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    scheme, endpoint, bucket, path, key, size, version, etag, checksum, mtime, storage_class = row
+    return Entry(
+        path,
+        Object(
+            scheme,
+            endpoint,
+            bucket,
+            key,
+            size,
+            version,
+            etag,
+            Checksum.parse(checksum) if checksum is not None else None,
+            mtime,
+            storage_class,
+        ),
+    )
+
+
+class ChunkSink:
+    """Writes the chunks of a tree that are not there yet, inside a write transaction.
+
+    `flush` before the tree is used. Costs a handful of statements per batch of leaves, and holds that batch.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._next = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM chunks").fetchone()[0]
+        self._sources: dict[tuple[str, str, str], int] = {
+            (scheme, endpoint, bucket): id
+            for id, scheme, endpoint, bucket in connection.execute("SELECT * FROM sources")
+        }
+        self._leaves: list[tuple[Chunk, list[Entry]]] = []
+        self._nodes: list[tuple[Chunk, int, list[Chunk]]] = []
+
+    def leaf(self, chunk: Chunk, entries: list[Entry]) -> None:
+        """See `refstore.manifest.tree.Sink`."""
+        self._leaves.append((chunk, entries))
+        if len(self._leaves) >= _BATCH:
+            self.flush()
+
+    def node(self, chunk: Chunk, level: int, children: list[Chunk]) -> None:
+        """See `refstore.manifest.tree.Sink`."""
+        self._nodes.append((chunk, level, children))
+
+    def flush(self) -> None:
+        """Write what is held."""
+        known = self._ids([chunk.id for chunk, _ in self._leaves])
+        rows = []
+        chunk_rows = []
+        for chunk, entries in self._leaves:
+            if chunk.id in known:
+                continue
+            number = self._new(known, chunk.id)
+            chunk_rows.append((number, chunk.id, LEAF, chunk.entries, chunk.size))
+            for entry in entries:
+                o = entry.object
+                rows.append(
+                    (
+                        number,
+                        entry.path,
+                        self._source(o),
+                        o.key,
+                        o.size,
+                        o.version,
+                        o.etag,
+                        str(o.checksum) if o.checksum is not None else None,
+                        o.mtime,
+                        o.storage_class,
+                    )
+                )
+        self._db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", chunk_rows)
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        for level in (GROUP, ROOT):
+            self._flush_nodes(level, known)
+        self._leaves, self._nodes = [], []
+
+    def _flush_nodes(self, level: int, known: dict[bytes, int]) -> None:
+        nodes = [(chunk, children) for chunk, at, children in self._nodes if at == level]
+        known.update(self._ids([chunk.id for chunk, _ in nodes]))
+        new = [(chunk, children) for chunk, children in nodes if chunk.id not in known]
+        known.update(self._ids([child.id for _, children in new for child in children if child.id not in known]))
+        chunk_rows, links = [], []
+        for chunk, children in new:
+            if chunk.id in known:
+                continue
+            number = self._new(known, chunk.id)
+            chunk_rows.append((number, chunk.id, level, chunk.entries, chunk.size))
+            links += [(number, position, known[child.id], child.last) for position, child in enumerate(children)]
+        self._db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", chunk_rows)
+        self._db.executemany("INSERT INTO links VALUES (?, ?, ?, ?)", links)
+
+    def _new(self, known: dict[bytes, int], id: bytes) -> int:
+        number = self._next
+        self._next += 1
+        known[id] = number
+        return int(number)
+
+    def _ids(self, hashes: list[bytes]) -> dict[bytes, int]:
+        found: dict[bytes, int] = {}
+        for start in range(0, len(hashes), 500):
+            some = hashes[start : start + 500]
+            marks = ",".join("?" * len(some))
+            found.update(self._db.execute(f"SELECT hash, id FROM chunks WHERE hash IN ({marks})", some).fetchall())
+        return found
+
+    def _source(self, o: Object) -> int:
+        place = (o.scheme, o.endpoint, o.bucket)
+        number = self._sources.get(place)
+        if number is None:
+            number = len(self._sources) + 1
+            self._db.execute("INSERT INTO sources VALUES (?, ?, ?, ?)", (number, *place))
+            self._sources[place] = number
+        return number
+
+
+def root_number(connection: sqlite3.Connection, manifest: str) -> int | None:
+    """The row of a manifest's root; None where the manifest is not in the index."""
+    row = connection.execute(
+        "SELECT id FROM chunks WHERE hash = ? AND level = ?", (bytes.fromhex(manifest), ROOT)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def read_entries(connection: sqlite3.Connection, root: int, first: str = "") -> Iterator[Entry]:
+    """The entries of a manifest by path, from `first` on. Opens only the chunks from there; streams."""
+    for row in connection.execute(_IN_ORDER, {"root": root, "first": first}):
+        yield _entry(row)
+
+
+def read_prefix(connection: sqlite3.Connection, root: int, prefix: str) -> Iterator[Entry]:
+    """The entries whose paths start with some text."""
+    for entry in read_entries(connection, root, prefix):
+        if not entry.path.startswith(prefix):
+            return
+        yield entry
+
+
+def read_entry(connection: sqlite3.Connection, root: int, path: str) -> Entry | None:
+    """The entry of one path. Opens one chunk of each level."""
+    entry = next(read_entries(connection, root, path), None)
+    return entry if entry is not None and entry.path == path else None
+
+
+def pins(connection: sqlite3.Connection, root: int) -> dict[Pin, int]:
+    """How many entries of a manifest are pinned in each way, strongest first. Reads all of them, inside SQLite."""
+    rows = dict(
+        connection.execute(
+            """SELECT CASE WHEN e.version IS NOT NULL THEN 'version' WHEN e.checksum IS NOT NULL THEN 'checksum'
+                      WHEN e.etag IS NOT NULL AND e.etag NOT LIKE 'W/%' THEN 'etag' ELSE 'none' END, count(*)
+               FROM links g CROSS JOIN links l ON l.parent = g.child CROSS JOIN entries e ON e.chunk = l.child WHERE
+               g.parent = ? GROUP BY 1""",
+            (root,),
+        ).fetchall()
+    )
+    return {pin: rows[pin.value] for pin in reversed(Pin) if pin.value in rows}
+
+
+def diff(connection: sqlite3.Connection, old: int | None, new: int) -> Iterator[Change]:
+    """What differs between two manifests, by path. Opens only the chunks that one of them lacks; streams."""
+    if old is None:
+        return changes((), read_entries(connection, new))
+    mine = map(_entry, connection.execute(_ONLY, {"mine": old, "other": new}))
+    others = map(_entry, connection.execute(_ONLY, {"mine": new, "other": old}))
+    return changes(mine, others)
+
+
+def _children(connection: sqlite3.Connection, parent: int) -> list[tuple[int, Chunk]]:
+    rows = connection.execute(
+        "SELECT c.id, c.hash, l.last, c.entries, c.size FROM links l JOIN chunks c ON c.id = l.child WHERE l.parent "
+        "= ? ORDER BY l.position",
+        (parent,),
+    )
+    return [(number, Chunk(id, last, entries, size)) for number, id, last, entries, size in rows]
+
+
+def _leaf_entries(connection: sqlite3.Connection, leaf: int) -> Iterator[Entry]:
+    rows = connection.execute(
+        f"SELECT {_ENTRY} FROM entries e JOIN sources s ON s.id = e.source WHERE e.chunk = ? ORDER BY e.path", (leaf,)
+    )
+    return map(_entry, rows)
+
+
+class _Changes:
+    """Change lines, in the order of their paths, with a look at the next one."""
+
+    def __init__(self, lines: Iterable[dict[str, Any]]) -> None:
+        self._lines = iter(lines)
+        self.path: str | None = ""
+        self.put: Entry | None = None
+        self.take()
+
+    def take(self) -> None:
+        line = next(self._lines, None)
+        before = self.path
+        if line is None:
+            self.path, self.put = None, None
+            return
+        try:
+            self.put = Entry.from_json(line["put"]) if "put" in line else None
+            path = self.put.path if self.put else line["drop"]
+            if not isinstance(path, str) or (before is not None and path < before):
+                raise ValueError("out of order")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CatalogCorrupt(f"A change line of a manifest is damaged: {str(line)[:200]!r} ({error}).") from error
+        self.path = path
+
+
+def apply(connection: sqlite3.Connection, base: int | None, lines: Iterable[dict[str, Any]]) -> Chunk:
+    """Build the manifest that a change makes of its base; its root.
+
+    Opens only the chunks of the base that the change touches, and their neighbours where a border moved.
+
+    Raises:
+        CatalogCorrupt: The change does not fit the base.
+    """
+    sink = ChunkSink(connection)
+    builder = TreeBuilder(sink)
+    pending = _Changes(lines)
+    groups = _children(connection, base) if base is not None else []
+    for i, (group_number, group) in enumerate(groups):
+        last_group = i == len(groups) - 1
+        untouched = pending.path is None or (pending.path > group.last and not last_group)
+        if builder.at_group and untouched and (last_group or ends_by_path(group, GROUP)):
+            builder.add_group(group)
+            continue
+        leaves = _children(connection, group_number)
+        for j, (leaf_number, leaf) in enumerate(leaves):
+            last_leaf = last_group and j == len(leaves) - 1
+            untouched = pending.path is None or (pending.path > leaf.last and not last_leaf)
+            if builder.at_leaf and untouched and (last_leaf or ends_by_path(leaf, LEAF)):
+                builder.add_leaf(leaf)
+                continue
+            limit = None if last_leaf else leaf.last
+            _merge(builder, _leaf_entries(connection, leaf_number), pending, limit)
+    _merge(builder, iter(()), pending, None)
+    root = builder.finish()
+    sink.flush()
+    return root
+
+
+def _merge(builder: TreeBuilder, old: Iterator[Entry], pending: _Changes, limit: str | None) -> None:
+    def changed() -> Iterator[Entry]:
+        while pending.path is not None and (limit is None or pending.path <= limit):
+            if pending.put is not None:
+                yield pending.put
+            else:
+                dropped.add(pending.path)
+                yield Entry(pending.path, Object("", "", "", ""))
+            pending.take()
+
+    dropped: set[str] = set()
+    for a, b in pairs(old, changed()):
+        if b is not None and b.path in dropped:
+            if a is None:
+                raise CatalogCorrupt(f"A manifest's change drops the path {b.path!r}, which its base does not have.")
+            continue
+        entry = b or a
+        assert entry is not None
+        builder.add(entry)

@@ -1,0 +1,396 @@
+"""Questions to the index. Each answers from SQLite alone; none touches a file of the catalog."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from refstore.catalog import chunks
+from refstore.errors import ArtifactNotFound, CatalogCorrupt, InvalidName
+from refstore.manifest.diff import Change
+from refstore.manifest.entry import Entry, Pin
+from refstore.names import LATEST, ArtifactName, VersionName
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInfo:
+    """A project: its name, how many artifacts and versions it has, and when it last changed (UTC)."""
+
+    entity: str
+    project: str
+    artifacts: int
+    versions: int
+    updated: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactInfo:
+    """An artifact.
+
+    Attributes:
+        name: Its full name.
+        type: For good.
+        versions: How many there are, removed ones not counted.
+        latest: The number that `latest` means; None where all versions were removed.
+        aliases: Each alias and the number that it stands for, `latest` included.
+        size: Of the latest version, in bytes.
+        file_count: Of the latest version.
+        description: Of the latest version.
+        created: UTC.
+        updated: UTC.
+    """
+
+    name: ArtifactName
+    type: str
+    versions: int
+    latest: int | None
+    aliases: dict[str, int]
+    size: int
+    file_count: int
+    description: str
+    created: str
+    updated: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A version; see `refstore.version.Version` for the meaning of each field."""
+
+    id: str
+    artifact: ArtifactName
+    type: str
+    number: int
+    manifest: str
+    root: int | None
+    size: int
+    file_count: int
+    created: str
+    description: str
+    metadata: dict[str, Any]
+    sources: list[str]
+    run: str
+    deleted: bool
+    was: int | None
+    aliases: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record, as `log` tells of it.
+
+    Attributes:
+        time: UTC.
+        kind: The record's kind.
+        subject: The version or artifact that it is about.
+        detail: What happened, in a few words.
+        record: The record's id.
+    """
+
+    time: str
+    kind: str
+    subject: str
+    detail: str
+    record: str
+
+
+_VERSION = """SELECT v.id, a.entity, a.project, a.name, a.type, v.number, v.manifest, v.root, c.size, c.entries,
+v.created, v.description,
+    v.metadata, v.sources, v.run, v.deleted, v.was,
+    v.number = (SELECT max(number) FROM versions x WHERE x.artifact_id = a.id AND NOT x.deleted),
+    (SELECT json_group_array(alias) FROM aliases WHERE version = v.id), (SELECT json_group_array(tag) FROM tags WHERE
+    version = v.id) FROM artifacts a JOIN versions v ON v.artifact_id = a.id LEFT JOIN chunks c ON c.id = v.root"""
+
+
+class Queries:
+    """Questions to one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def projects(self) -> list[ProjectInfo]:
+        """All projects, by name."""
+        rows = self._db.execute(
+            """SELECT a.entity, a.project, count(DISTINCT a.id), count(v.id), max(a.updated) FROM artifacts a
+               JOIN versions v ON v.artifact_id = a.id AND NOT v.deleted GROUP BY 1, 2 ORDER BY 1, 2"""
+        )
+        return [ProjectInfo(*row) for row in rows]
+
+    def artifacts(self, entity: str | None = None, project: str | None = None) -> list[ArtifactInfo]:
+        """All artifacts that have a version left, by name; those of one project where it is given."""
+        return self._artifacts(
+            "(:entity IS NULL OR a.entity = :entity) AND (:project IS NULL OR a.project = :project)",
+            {"entity": entity, "project": project},
+        )
+
+    def artifact(self, name: ArtifactName) -> ArtifactInfo:
+        """One artifact.
+
+        Raises:
+            ArtifactNotFound: There is none of that name.
+        """
+        found = self._artifacts(
+            "a.entity = :entity AND a.project = :project AND a.name = :name", _place(name), empty=True
+        )
+        if not found:
+            raise self._not_found(name)
+        return found[0]
+
+    def _artifacts(self, where: str, values: dict[str, str | None], empty: bool = False) -> list[ArtifactInfo]:
+        rows = self._db.execute(
+            f"""WITH last AS (SELECT artifact_id, max(number) AS number, count(*) AS versions FROM versions WHERE NOT
+            deleted GROUP BY 1)
+                SELECT a.entity, a.project, a.name, a.type, coalesce(l.versions, 0), l.number, c.size, c.entries,
+                v.description, a.created,
+                       a.updated, (SELECT json_group_object(s.alias, x.number) FROM aliases s JOIN versions x ON x.id =
+                       s.version
+                                   WHERE s.artifact_id = a.id)
+                FROM artifacts a LEFT JOIN last l ON l.artifact_id = a.id
+                LEFT JOIN versions v ON v.artifact_id = a.id AND v.number = l.number LEFT JOIN chunks c ON c.id = v.root
+                WHERE {where} ORDER BY 1, 2, 3""",
+            values,
+        )
+        out = []
+        for entity, project, name, type, count, latest, size, entries, description, created, updated, aliases in rows:
+            if not count and not empty:
+                continue
+            named = dict(sorted(json.loads(aliases).items()))
+            if latest is not None:
+                named = {LATEST: latest, **named}
+            out.append(
+                ArtifactInfo(
+                    ArtifactName(entity, project, name),
+                    type,
+                    count,
+                    latest,
+                    named,
+                    size or 0,
+                    entries or 0,
+                    description or "",
+                    created,
+                    updated,
+                )
+            )
+        return out
+
+    def versions(self, name: ArtifactName, *, deleted: bool = False) -> list[VersionInfo]:
+        """The versions of an artifact, newest first.
+
+        Raises:
+            ArtifactNotFound: There is no such artifact.
+        """
+        rows = self._versions(
+            "a.entity = :entity AND a.project = :project AND a.name = :name ORDER BY v.number DESC", _place(name)
+        )
+        if not rows:
+            raise self._not_found(name)
+        return [row for row in rows if deleted or not row.deleted]
+
+    def latest(self, name: ArtifactName) -> VersionInfo | None:
+        """The version that `latest` means; None where there is none."""
+        rows = self._versions(
+            "a.entity = :entity AND a.project = :project AND a.name = :name AND NOT v.deleted ORDER BY v.number "
+            "DESC LIMIT 1",
+            _place(name),
+        )
+        return rows[0] if rows else None
+
+    def next_number(self, name: ArtifactName) -> int:
+        """The number for the next version: one more than any that was ever given."""
+        row = self._db.execute(
+            """SELECT max(max(v.number, coalesce(v.was, 0))) FROM artifacts a JOIN versions v ON v.artifact_id = a.id
+               WHERE a.entity = :entity AND a.project = :project AND a.name = :name""",
+            _place(name),
+        ).fetchone()
+        return 0 if row[0] is None else int(row[0]) + 1
+
+    def unrecorded_renumberings(self, name: ArtifactName) -> list[tuple[str, int, int]]:
+        """Versions whose number was settled by the fold and by no record yet: id, number, the number it was given."""
+        rows = self._db.execute(
+            """SELECT v.id, v.number, v.was FROM artifacts a JOIN versions v ON v.artifact_id = a.id
+               WHERE a.entity = :entity AND a.project = :project AND a.name = :name AND v.was IS NOT NULL AND NOT EXISTS
+               (SELECT 1 FROM records r WHERE r.subject = v.id AND r.kind = 'renumbered' AND json_extract(r.body,
+               '$.number') = v.number)""",
+            _place(name),
+        )
+        return rows.fetchall()
+
+    def version(self, name: VersionName) -> VersionInfo:
+        """The version that a name means.
+
+        Raises:
+            ArtifactNotFound: There is none, or it was removed.
+            InvalidName: The digest prefix fits more than one.
+        """
+        where = "a.entity = :entity AND a.project = :project AND a.name = :name"
+        values: dict[str, Any] = dict(_place(name.artifact))
+        if name.number is not None:
+            rows = self._versions(where + " AND v.number = :number", values | {"number": name.number})
+        elif name.digest is not None:
+            rows = self._versions(
+                where + " AND v.manifest GLOB :digest ORDER BY v.number", values | {"digest": name.digest + "*"}
+            )
+            rows = [row for row in rows if not row.deleted] or rows
+            if len({row.manifest for row in rows}) > 1:
+                raise InvalidName(f"{name} fits {len(rows)} versions: give more digits of the digest.")
+            rows = rows[:1]
+        elif name.alias is not None:
+            rows = self._versions(
+                where + " AND v.id = (SELECT version FROM aliases WHERE artifact_id = a.id AND alias = :alias)",
+                values | {"alias": name.alias},
+            )
+        else:
+            rows = self._versions(where + " AND NOT v.deleted ORDER BY v.number DESC LIMIT 1", values)
+        if not rows:
+            raise self._not_found(name.artifact, name)
+        if rows[0].deleted:
+            raise ArtifactNotFound(f"{name} was removed from the catalog.")
+        return rows[0]
+
+    def version_by_id(self, id: str) -> VersionInfo | None:
+        """The version whose record has this id."""
+        rows = self._versions("v.id = :id", {"id": id})
+        return rows[0] if rows else None
+
+    def _versions(self, where: str, values: dict[str, Any]) -> list[VersionInfo]:
+        out = []
+        for row in self._db.execute(f"{_VERSION} WHERE {where}", values):
+            id, entity, project, artifact, type, number, manifest, root, size, entries, created, description = row[:12]
+            metadata, sources, run, deleted, was, is_latest, aliases, tags = row[12:]
+            named = sorted(json.loads(aliases))
+            out.append(
+                VersionInfo(
+                    id,
+                    ArtifactName(entity, project, artifact),
+                    type,
+                    number,
+                    manifest,
+                    root,
+                    size or 0,
+                    entries or 0,
+                    created,
+                    description,
+                    json.loads(metadata),
+                    json.loads(sources),
+                    run,
+                    bool(deleted),
+                    was,
+                    [LATEST, *named] if is_latest and not deleted else named,
+                    sorted(json.loads(tags)),
+                )
+            )
+        return out
+
+    def _not_found(self, artifact: ArtifactName, version: VersionName | None = None) -> ArtifactNotFound:
+        import difflib
+
+        there = self._db.execute(
+            "SELECT 1 FROM artifacts WHERE entity = :entity AND project = :project AND name = :name", _place(artifact)
+        ).fetchone()
+        if there and version is not None:
+            numbers = [f"v{v.number}" for v in self.versions(artifact)]
+            have = (
+                f"it has {', '.join(numbers[:5])}{' and more' if len(numbers) > 5 else ''}"
+                if numbers
+                else "all of its versions were removed"
+            )
+            return ArtifactNotFound(f"There is no {version} in this catalog: {have}.")
+        names = [str(ArtifactName(*row)) for row in self._db.execute("SELECT entity, project, name FROM artifacts")]
+        near = [name for name in names if name.split("/")[-1] == artifact.artifact] or difflib.get_close_matches(
+            str(artifact), names, 1
+        )
+        hint = f"did you mean {near[0]}?" if near else "'refstore ls' lists what there is."
+        return ArtifactNotFound(f"There is no artifact {artifact} in this catalog: {hint}")
+
+    def entries(self, version: VersionInfo, prefix: str = "") -> Iterator[Entry]:
+        """The entries of a version by path, those that start with `prefix` if it is given; streams.
+
+        Raises:
+            CatalogCorrupt: Its manifest is not in the catalog.
+        """
+        root = self._root(version)
+        return chunks.read_prefix(self._db, root, prefix) if prefix else chunks.read_entries(self._db, root)
+
+    def entry(self, version: VersionInfo, path: str) -> Entry:
+        """One entry.
+
+        Raises:
+            ArtifactNotFound: The version has no such path.
+        """
+        entry = chunks.read_entry(self._db, self._root(version), path)
+        if entry is None:
+            raise ArtifactNotFound(f"{version.artifact}:v{version.number} has no file {path!r}.")
+        return entry
+
+    def diff(self, old: VersionInfo, new: VersionInfo) -> Iterator[Change]:
+        """What differs between two versions, by path; opens only the chunks that differ."""
+        return chunks.diff(self._db, self._root(old), self._root(new))
+
+    def pins(self, version: VersionInfo) -> dict[Pin, int]:
+        """How many files of a version are pinned in each way, strongest first. Reads all entries, inside SQLite."""
+        return chunks.pins(self._db, self._root(version))
+
+    def stored_checksums(self) -> Iterator[str]:
+        """The checksums of all content that versions of this catalog say the store keeps, removed versions left out."""
+        rows = self._db.execute(
+            """SELECT DISTINCT e.checksum FROM versions v CROSS JOIN links g ON g.parent = v.root CROSS JOIN links l ON
+            l.parent = g.child
+               CROSS JOIN entries e ON e.chunk = l.child JOIN sources s ON s.id = e.source WHERE s.scheme = 'store' AND
+               NOT v.deleted"""
+        )
+        return (row[0] for row in rows)
+
+    def events(self, name: ArtifactName | None = None, limit: int | None = None) -> Iterator[Event]:
+        """What happened, newest first: to one artifact, or in the whole catalog."""
+        rows = self._db.execute(
+            """SELECT DISTINCT r.id, r.kind, r.time, r.body, coalesce(v.entity, ''), coalesce(v.project, ''),
+            coalesce(v.name, ''), v.number
+               FROM records r
+               LEFT JOIN (SELECT x.id, a.entity, a.project, a.name, x.number FROM versions x JOIN artifacts a ON a.id =
+               x.artifact_id) v
+                    ON v.id = CASE r.kind WHEN 'version' THEN r.id WHEN 'alias' THEN json_extract(r.body, '$.version')
+                    ELSE r.subject END
+               WHERE r.kind IN ('version', 'alias', 'tag', 'description', 'tombstone', 'renumbered')
+                 AND (:name IS NULL OR r.subject = :name OR r.subject IN (SELECT id FROM records WHERE subject = :name
+                 AND kind = 'version'))
+               ORDER BY r.time DESC, r.clock DESC, r.kind DESC, r.id LIMIT :limit""",
+            {"name": str(name) if name else None, "limit": -1 if limit is None else limit},
+        )
+        for id, kind, time, body, entity, project, artifact, number in rows:
+            data = json.loads(body)
+            about = ArtifactName(
+                entity or data.get("entity", ""),
+                project or data.get("project", ""),
+                artifact or data.get("artifact", ""),
+            )
+            subject = f"{about}:v{number}" if number is not None else str(about)
+            yield Event(time, kind, subject, _detail(kind, data), id)
+
+    def _root(self, version: VersionInfo) -> int:
+        if version.root is None:
+            raise CatalogCorrupt(
+                f"The manifest of {version.artifact}:v{version.number} is not in the catalog: "
+                "the file that holds it is missing or damaged. Restore .refstore/records from git or from a remote."
+            )
+        return version.root
+
+
+def _place(name: ArtifactName) -> dict[str, str | None]:
+    return {"entity": name.entity, "project": name.project, "name": name.artifact}
+
+
+def _detail(kind: str, data: dict[str, Any]) -> str:
+    if kind == "version":
+        return ", ".join(data.get("sources", ())) or "logged"
+    if kind == "alias":
+        return f"alias {data['alias']} set" if data.get("version") else f"alias {data['alias']} removed"
+    if kind == "tag":
+        return f"tag {data['tag']} {'set' if data['present'] else 'removed'}"
+    if kind == "tombstone":
+        return "removed"
+    if kind == "renumbered":
+        return f"was v{data['was']}, another version with that number is older"
+    return "description changed"

@@ -1,0 +1,47 @@
+"""The run that a command implies, so that every version has one that logged it."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import secrets
+import socket
+import string
+
+from refstore.catalog.writing import Writing
+from refstore.names import ArtifactName
+from refstore.records.types import Logged, RunFinished, RunStarted
+
+_LETTERS = string.ascii_lowercase + string.digits
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
+
+
+def start(writing: Writing, name: ArtifactName, job_type: str) -> str:
+    """Record that a run began; the id of its record. The command line is not kept: it may hold secrets."""
+    from refstore.version_number import __version__
+
+    return writing.add(
+        RunStarted(
+            **writing.stamp,
+            run="".join(secrets.choice(_LETTERS) for _ in range(8)),
+            entity=name.entity,
+            project=name.project,
+            job_type=job_type,
+            host=socket.gethostname(),
+            user=_user(),
+            python=platform.python_version(),
+            refstore=__version__,
+        )
+    )
+
+
+def finish(writing: Writing, run: str, version: str) -> None:
+    """Record what the run logged, and that it finished."""
+    writing.add(Logged(**writing.stamp, run=run, version=version))
+    writing.add(RunFinished(**writing.stamp, run=run, state="finished"))

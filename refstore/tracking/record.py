@@ -1,0 +1,214 @@
+"""From staged entries to a version: the writing half of `add` and `put`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from refstore.catalog.catalog import Catalog
+from refstore.catalog.queries import VersionInfo
+from refstore.catalog.writing import Built, Writing
+from refstore.errors import ArtifactNotFound, TypeConflict, UsageError
+from refstore.manifest.diff import Change
+from refstore.manifest.entry import Entry
+from refstore.names import ArtifactName, check_alias, check_tag, check_type
+from refstore.records.types import Alias, Description, Record, Renumbered, Tag, Version
+from refstore.tracking import implied_run
+from refstore.tracking.result import Recorded
+
+DEFAULT_TYPE = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a person says of a version.
+
+    Attributes:
+        type: Of the artifact; None for the one that it has, or `dataset`.
+        aliases: To set on the version.
+        tags: To set on the version.
+        description: Of the version; None to leave it.
+        metadata: Any JSON object.
+    """
+
+    type: str | None = None
+    aliases: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    description: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what can't be recorded, before anything is listed.
+
+        Raises:
+            InvalidName: A type, alias or tag breaks its rule.
+            UsageError: The metadata have no form in JSON.
+        """
+        from refstore.records.encoding import canonical
+
+        if self.type is not None:
+            check_type(self.type)
+        for alias in self.aliases:
+            if alias != "latest":
+                check_alias(alias)
+        for tag in self.tags:
+            check_tag(tag)
+        if not isinstance(self.metadata, Mapping):
+            raise UsageError('The metadata must be a JSON object, such as \'{"source": "camera 3"}\'.')
+        canonical(dict(self.metadata))
+
+
+def record(
+    catalog: Catalog,
+    name: ArtifactName,
+    entries: Iterable[Entry],
+    labels: Labels,
+    *,
+    job_type: str,
+    sources: Sequence[str],
+    markers: int,
+    notes: Sequence[str],
+    dry_run: bool,
+) -> Recorded:
+    """Make a version of some sorted entries, unless they are what the latest version has.
+
+    Raises:
+        TypeConflict: The artifact has another type.
+        StorageFull: There is no space; nothing was recorded.
+    """
+    with catalog.writing() as writing:
+        queries = writing.queries
+        type = _type(queries.artifact(name).type if _exists(writing, name) else None, labels.type, name)
+        latest = queries.latest(name)
+        built = writing.build(entries, latest.manifest if latest else None)
+        if latest is not None and built.unchanged:
+            said = _label(writing, latest, labels, new=False)
+            if said and not dry_run:
+                writing.summarise(f"{name}:v{latest.number}: {', '.join(said)}")
+                writing.commit()
+                latest = catalog.queries.version_by_id(latest.id) or latest
+            notes = [*notes, *_unkept(latest, labels)]
+            return _recorded(writing, built, latest, f"{name}:v{latest.number}", False, dry_run, markers, notes)
+        number = queries.next_number(name)
+        title = f"{name}:v{number}"
+        if dry_run:
+            return _recorded(writing, built, None, title, True, True, markers, notes)
+        manifest = writing.add_manifest(built)
+        run = implied_run.start(writing, name, job_type)
+        version = Version(
+            **writing.stamp,
+            **name.parts,
+            type=type,
+            number=number,
+            manifest=manifest,
+            sources=tuple(sources),
+            description=labels.description or "",
+            metadata=dict(labels.metadata),
+            run=run,
+        )
+        id = writing.add(version)
+        implied_run.finish(writing, run, id)
+        for lost, settled, was in queries.unrecorded_renumberings(name):
+            writing.add(Renumbered(**writing.stamp, version=lost, number=settled, was=was))
+        info = VersionInfo(
+            id,
+            name,
+            type,
+            number,
+            manifest,
+            None,
+            built.root.size,
+            built.root.entries,
+            writing.time,
+            "",
+            {},
+            list(sources),
+            run,
+            False,
+            None,
+        )
+        _label(writing, info, labels, new=True)
+        counts = f"{built.added:,} added, {built.removed:,} removed, {built.changed:,} changed"
+        writing.summarise(f"{title}: {counts}; {built.root.entries:,} files")
+        writing.commit()
+    made = catalog.queries.version_by_id(id)
+    assert made is not None
+    with_pins = catalog.queries.pins(made)
+    return Recorded(
+        made,
+        True,
+        False,
+        f"{name}:v{made.number}",
+        built.added,
+        built.removed,
+        built.changed,
+        built.root.entries,
+        built.root.size,
+        with_pins,
+        markers,
+        tuple(notes),
+    )
+
+
+def _exists(writing: Writing, name: ArtifactName) -> bool:
+    try:
+        writing.queries.artifact(name)
+    except ArtifactNotFound:
+        return False
+    return True
+
+
+def _type(has: str | None, wanted: str | None, name: ArtifactName) -> str:
+    if has is not None and wanted is not None and has != wanted:
+        raise TypeConflict(
+            f"{name} is of type {has!r} for good and can't become {wanted!r}: use another name, or leave the type out."
+        )
+    return has or wanted or DEFAULT_TYPE
+
+
+def _label(writing: Writing, version: VersionInfo, labels: Labels, *, new: bool) -> list[str]:
+    """Record the aliases, tags and description that the version does not have yet; what was said, for the summary."""
+    stamp = writing.stamp
+    name = version.artifact
+    said: list[str] = []
+
+    def say(record: Record, text: str) -> None:
+        writing.add(record)
+        said.append(text)
+
+    for alias in dict.fromkeys(labels.aliases):
+        if alias != "latest" and alias not in version.aliases:
+            say(Alias(**stamp, **name.parts, alias=alias, version=version.id), f"alias {alias}")
+    for tag in dict.fromkeys(labels.tags):
+        if tag not in version.tags:
+            say(Tag(**stamp, version=version.id, tag=tag, present=True), f"tag {tag}")
+    if not new and labels.description is not None and labels.description != version.description:
+        say(Description(**stamp, version=version.id, description=labels.description), "description")
+    return said
+
+
+def _unkept(version: VersionInfo, labels: Labels) -> list[str]:
+    if labels.metadata and dict(labels.metadata) != version.metadata:
+        title = f"{version.artifact}:v{version.number}"
+        return [f"The metadata were not recorded: a version never changes, and {title} has these files already."]
+    return []
+
+
+def _recorded(
+    writing: Writing,
+    built: Built,
+    version: VersionInfo | None,
+    name: str,
+    new: bool,
+    dry_run: bool,
+    markers: int,
+    notes: Sequence[str],
+) -> Recorded:
+    """The outcome where no version was made."""
+    changes: tuple[Change, ...] = tuple(writing.changes(built)) if dry_run and new else ()
+    root = built.root
+    return Recorded(
+        version, new, dry_run, name, built.added, built.removed, built.changed, root.entries, root.size,
+        writing.pins(built), markers, tuple(notes), changes,
+    )  # fmt: skip
