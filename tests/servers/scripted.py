@@ -51,7 +51,14 @@ class ScriptedServer:
                 if self.command != "HEAD":
                     self.wfile.write(answer.body)
 
-            do_GET = do_HEAD = do_POST = do_PUT = answer
+            def do_GET(self) -> None:
+                self.answer()
+
+            def do_HEAD(self) -> None:
+                self.answer()
+
+            def do_POST(self) -> None:
+                self.answer()
 
             def log_message(self, *_: object) -> None:
                 pass

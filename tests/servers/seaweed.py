@@ -31,12 +31,13 @@ USERS = {
 
 
 def shared(run: Run) -> S3Server:
-    return run.shared("seaweed", S3Server, lambda: _start(run))
+    return run.shared("seaweed", S3Server, lambda: start(run, "seaweed"))
 
 
-def _start(run: Run) -> S3Server:
-    folder = run.server_folder("seaweed")
-    (folder / "data").mkdir()
+def start(run: Run, name: str) -> S3Server:
+    """A server of its own; a `filer.toml` in its folder says where it keeps its metadata."""
+    folder = run.server_folder(name)
+    (folder / "data").mkdir(exist_ok=True)
     users = folder / "users.json"
     users.write_text(json.dumps(USERS))
     port = run.port()
@@ -58,7 +59,7 @@ def _start(run: Run) -> S3Server:
     words = [f"-{name}={value}" for name, value in options.items()]
     run.spawn(folder, [install.weed(), "-logtostderr=true", "mini", *words], port=port)
     run.wait(folder, lambda: _serves(port))
-    log = start_logging_proxy(run, "seaweed", port)
+    log = start_logging_proxy(run, name, port)
     return S3Server(url=f"http://127.0.0.1:{port}", logged_url=log.url, log_file=log.file)
 
 
