@@ -15,7 +15,7 @@ from refstore.catalog.queries import Queries
 from refstore.catalog.schema import migrate
 from refstore.catalog.writing import Writing
 from refstore.errors import CatalogCorrupt, StoreError, StoreLocked
-from refstore.records.transaction import storage_error
+from refstore.records.transaction import remove_unfinished, storage_error
 
 BUSY = 300.0
 """Seconds to wait for another process that writes. A commit is short, but many may queue."""
@@ -82,6 +82,7 @@ class Catalog:
             try:
                 if not is_current(self._db, self.records):
                     catch_up(self._db, self.records)
+                remove_unfinished(self.scratch)
                 with Writing(self._db, self.records, self.scratch) as writing:
                     yield writing
             finally:

@@ -13,6 +13,9 @@ import hashlib
 import json
 import os
 import secrets
+import socket
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +31,9 @@ PART_SIZE = 4 << 20
 
 MAX_LINE = 16 << 20
 """The longest line that is read, in bytes; a longer one is damage, or an attack."""
+
+
+_DAY = 86_400.0
 
 
 def fsync_folder(folder: Path) -> None:
@@ -49,11 +55,37 @@ def storage_error(error: OSError, doing: str) -> StoreError:
     return StoreError(f"Writing failed {doing}: {error.strerror or error}.")
 
 
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def remove_unfinished(scratch: Path) -> None:
+    """Delete what killed processes left in the folder for unfinished files: those of this machine, and all over a day old."""
+    names = [item for item in scratch.glob("transaction-*.tmp") if item.is_file()] if scratch.is_dir() else []
+    for path in names:
+        _, host, pid, _ = (*path.name.split("-"), "", "", "")[:4]
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _DAY or (host == _host() and not _is_running(pid)):
+                path.unlink()
+
+
+def _is_running(pid: str) -> bool:
+    if sys.platform == "win32" or not pid.isdecimal():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 class _File:
     """A file being written: hashed as it goes, renamed to its hash at the end."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"transaction-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+        self.path = folder / f"transaction-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp"
         self._file: BinaryIO = self.path.open("xb")
         self._hash = hashlib.sha256()
 
@@ -135,11 +167,11 @@ class TransactionWriter:
         self._parts[-1] = (file, name)
         return name
 
-    def commit(self, time: str, summary: list[str]) -> list[tuple[str, int]]:
+    def commit(self, stamp: str, summary: list[str]) -> list[tuple[str, int]]:
         """Make the transaction part of the catalog: the rename of its last file is the commit.
 
         Args:
-            time: UTC.
+            stamp: The time, UTC.
             summary: A sentence each for people who read the file: what changed.
 
         Returns:
@@ -151,7 +183,7 @@ class TransactionWriter:
         file = None
         try:
             file = _File(self._scratch)
-            file.write(canonical({"refstore": FORMAT, "summary": summary, "time": time}) + b"\n")
+            file.write(canonical({"refstore": FORMAT, "summary": summary, "time": stamp}) + b"\n")
             for line in self._lines:
                 file.write(line)
             name = file.close()

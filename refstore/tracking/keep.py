@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from refstore.backends.local_paths import path_of
 from refstore.backends.registry import Backends
 from refstore.catalog.staging import Staging
 from refstore.checkout.cache import Cache
@@ -66,7 +67,7 @@ def keep(
         found = gather(backends, paths, walked, checksum=False, progress=None, **options)  # type: ignore[arg-type]
 
         def take(entry: Entry) -> Entry:
-            checksum, size = cache.add_file(Path(entry.object.key), algorithm)
+            checksum, size = cache.add_file(Path(path_of(entry.object.key)), algorithm)
             return _stored(entry, Object(STORED, "", "", "", size, checksum=checksum, mtime=entry.object.mtime))
 
         with ThreadPoolExecutor(max(1, min(jobs, 8))) as pool:

@@ -164,7 +164,9 @@ def test_the_files_view_answers_sql(store: refstore.Store, data: Path) -> None:
         found = rows.fetchall()
         assert len(found) == 201
         assert found[0] == ("a.csv", 4, "checksum")
-        plan = db.execute("EXPLAIN QUERY PLAN SELECT path FROM files WHERE artifact = 'mnist' AND version = 1").fetchall()
+        plan = db.execute(
+            "EXPLAIN QUERY PLAN SELECT path FROM files WHERE artifact = 'mnist' AND version = 1"
+        ).fetchall()
         assert not [row for row in plan if "SCAN e" in row[3] or "SCAN l" in row[3]]
 
 
@@ -278,6 +280,27 @@ def test_eight_processes_add_at_once_and_none_is_lost(store: refstore.Store, tmp
     assert [process.returncode for process in started] == [0] * 8
     assert sorted(int(name.rpartition(":v")[2]) for name in names) == list(range(24))
     assert sorted(v.sources[0] for v in store.versions("mnist")) == sorted(Path(s).as_uri() for s in sources)
+    assert not list((store.folder / "tmp").iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(store: refstore.Store, data: Path) -> None:
+    code = f"""
+import os, refstore
+from refstore.records.transaction import TransactionWriter
+store = refstore.open({str(store.root)!r})
+with store.catalog.writing() as writing:
+    built = writing.build(iter(()), None)
+    def lines():
+        for i in range(100_000):
+            yield {{"drop": "x" * 100}}
+        os._exit(9)
+    writing._lines = lambda *_: lines()
+    writing.add_manifest(built)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert list((store.folder / "tmp").iterdir())
+    assert store.artifacts() == []
+    assert store.add(str(data), name="mnist").name.endswith(":v0")
     assert not list((store.folder / "tmp").iterdir())
 
 
