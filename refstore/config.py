@@ -59,7 +59,7 @@ OPTIONS: dict[str, tuple[type, tuple[str, ...]]] = {
 }
 """The options of `[endpoints.NAME]`: what they hold, and the schemes that they mean something for."""
 
-_VARIABLES = [PREFIX + name.upper() for name in SCALARS] + ["REFSTORE_DEBUG"]
+_VARIABLES = [PREFIX + name.upper() for name in SCALARS] + ["REFSTORE_DEBUG", "REFSTORE_STORE"]
 _CREDENTIALS = {
     *("key", "secret", "token", "password", "user", "access_key", "access_key_id", "secret_key", "secret_access_key"),
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "session_token", "account_key"),

@@ -212,7 +212,7 @@ class Version:
             CheckoutIncomplete: Some files could not be had; the others are there.
             DestinationConflict: Files there are not ours to replace; nothing was done.
         """
-        from refstore.checkout import checkout
+        from refstore.checkout.checkout import checkout
 
         settings = self._store.settings
         # A colon can't stand in a file name on Windows.
@@ -222,7 +222,7 @@ class Version:
         return checkout(
             self._store.catalog.queries.entries(self.info),
             Path("artifacts") / folder if dest is None else Path(dest),
-            label=self.name,
+            label=self.qualified_name,
             backends=self._store.backends,
             cache=self._store.cache,
             ledger=self._store.ledger,
@@ -244,15 +244,12 @@ class Version:
 
         return status(self._store.catalog.queries.entries(self.info), self.info.sources, self._store.backends)
 
-    def verify(
-        self, *, content: bool = False, jobs: int | None = None, progress: Progress | None = None
-    ) -> Iterator[Verified]:
+    def verify(self, *, content: bool = False, jobs: int | None = None) -> Iterator[Verified]:
         """Whether the recorded bytes can still be had, a finding for each path.
 
         Args:
             content: Read all bytes and prove them, instead of one request a file.
             jobs: Files at once; the setting by default.
-            progress: Told how far it is.
         """
         from refstore.checkout.verify import verify
 
@@ -260,7 +257,6 @@ class Version:
             self._store.catalog.queries.entries(self.info),
             self._store.backends,
             self._store.cache,
-            content=content,
+            bytes=content,
             jobs=self._store.settings.jobs if jobs is None else jobs,
-            progress=progress,
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from refstore.backends.aio import Pieces
 from refstore.backends.azure_accounts import HELP, account_of, ambient, for_record
@@ -68,22 +67,38 @@ class AzureBackend(Backend):
             yield Page([Entry(_base_name(location.key), found)])
             return
         prefix = location.key if not location.key or location.key.endswith("/") else f"{location.key}/"
+        alone, is_marker, denied = None, False, None
+        if not location.directory:
+            try:
+                alone, is_marker = self._look(location)
+            except SourceMissing:
+                pass
+            except SourceDenied as error:
+                denied = error
         listing = Listing(self.client(location), location.bucket, prefix, self.uri(location))
-        denied = None
         try:
             rows = listing.next()
-        except SourceDenied as error:
-            # Who may read a blob need not be allowed to list the container.
-            rows, denied = [], error
-            if location.directory:
+        except RefstoreError as error:
+            # Who may read a blob need not be allowed to list the container; and with a hierarchical namespace it is an
+            # error to ask for what is below a file: https://learn.microsoft.com/rest/api/storageservices/list-blobs
+            if alone is None or is_marker or status(error.__cause__) not in (400, 403, 404, 409):
                 raise
-        markers = 0
-        if not location.directory:
-            alone = self._alone(location, rows, denied)
-            if alone is not None:
-                yield Page([Entry(_base_name(location.key), alone)], notes=_unversioned(location, [alone]))
-                return
-            markers = 0 if rows else 1
+            rows = []
+        if alone is not None and not is_marker:
+            if rows:
+                where = self.uri(location)
+                blob = f"{self.uri(alone)} for the blob" if alone.version else "its parent with --include for the blob"
+                raise AmbiguousURI(
+                    f"{where} is both a blob and a directory: write {where}/ for the directory, or {blob}."
+                )
+            yield Page([Entry(_base_name(location.key), alone)], notes=_unversioned(location, [alone]))
+            return
+        if not rows and not location.directory and not is_marker:
+            where = self.uri(location)
+            raise denied or SourceMissing(
+                f"{where} does not exist: there is neither a blob nor anything below that name."
+            )
+        markers = 0 if rows else int(is_marker)
         noted = False
         while rows or markers:
             entries = []
@@ -95,28 +110,6 @@ class AzureBackend(Backend):
             yield Page(entries, markers, () if noted else notes)
             noted, markers = noted or bool(notes), 0
             rows = listing.next() if rows else []
-
-    def _alone(self, location: Location, rows: list[Any], denied: SourceDenied | None) -> Object | None:
-        """The blob of a name that may be a directory's too; None if it is a directory only."""
-        where = self.uri(location)
-        try:
-            found, is_marker = self._look(location)
-        except SourceMissing:
-            if rows:
-                return None
-            raise denied or SourceMissing(
-                f"{where} does not exist: there is neither a blob nor anything below that name."
-            ) from None
-        except SourceDenied:
-            if rows:
-                return None
-            raise
-        if is_marker:
-            return None
-        if rows:
-            other = f"{self.uri(found)} for the blob" if found.version else "its parent with --include for the blob"
-            raise AmbiguousURI(f"{where} is both a blob and a directory: write {where}/ for the directory, or {other}.")
-        return found
 
     def stat(self, location: Location) -> Object:
         """One blob by its properties."""
@@ -152,8 +145,7 @@ class AzureBackend(Backend):
             translate=lambda error: translate(error, client, obj.bucket, where, version=obj.version),
         )
         try:
-            now = claims(headers)
-            refuse_other(obj, now, where)
+            refuse_other(obj, claims(headers), where)
             if span is not None and answer.status_code != 206:
                 raise SourceUnavailable(f"{client.account.url} does not send parts of blobs, asked for one of {where}.")
             if end is not None and expected is not None and expected != end - start:
@@ -161,7 +153,7 @@ class AzureBackend(Backend):
         except BaseException:
             pieces.close()
             raise
-        return Reading(pieces, proofs(obj if obj.checksum is not None else replace(obj, checksum=now.checksum)))
+        return Reading(pieces, proofs(obj))
 
     def diagnose(self, location: Location) -> Diagnosis:
         """Try credentials, listing, versions and reading."""
@@ -183,8 +175,8 @@ class AzureBackend(Backend):
         around = ambient()
         if around is None:
             raise InvalidURI(
-                f"{uri!r} does not say which storage account it is in: {HELP} and set AZURE_STORAGE_ACCOUNT_NAME, or write "
-                "https://ACCOUNT.blob.core.windows.net/CONTAINER/KEY."
+                f"{uri!r} does not say which storage account it is in: {HELP} and set AZURE_STORAGE_ACCOUNT_NAME, or "
+                "write https://ACCOUNT.blob.core.windows.net/CONTAINER/KEY."
             )
         return around.name
 
@@ -212,12 +204,6 @@ class AzureBackend(Backend):
             # Who keeps no versions may leave the parameter unread and answer with what is there now.
             raise SourceMissing(f"{where} does not exist: the storage account keeps no such version.")
         return found, is_marker
-
-    def _there(self, location: Location) -> tuple[Object, bool] | None:
-        try:
-            return self._look(location)
-        except (SourceMissing, SourceDenied):
-            return None
 
     def _current(self, obj: Object, location: Location) -> Object:
         return self._look(location)[0] if obj.version is None else self._version_or_same(obj, location)

@@ -1,9 +1,9 @@
 """Which storage account is meant, and what there is to log in to it with: the settings and the AZURE_* variables.
 
-The variables are those of adlfs and of the `az` command line: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME
-(AZURE_STORAGE_ACCOUNT) with AZURE_STORAGE_ACCOUNT_KEY (AZURE_STORAGE_KEY) or AZURE_STORAGE_SAS_TOKEN, or with neither, for
-Azure's default chain (variables of a service principal, workload identity, managed identity, `az login`).
-AZURE_STORAGE_ANON=true sends unsigned requests.
+The variables are those of adlfs and of the `az` command line: AZURE_STORAGE_CONNECTION_STRING, or
+AZURE_STORAGE_ACCOUNT_NAME (AZURE_STORAGE_ACCOUNT) with AZURE_STORAGE_ACCOUNT_KEY (AZURE_STORAGE_KEY) or
+AZURE_STORAGE_SAS_TOKEN, or with neither, for Azure's default chain (variables of a service principal, workload
+identity, managed identity, `az login`). AZURE_STORAGE_ANON=true sends unsigned requests.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def ambient() -> Account | None:
         name = os.environ.get(variable)
         if name:
             if not _ACCOUNT.fullmatch(name):
-                raise InvalidSetting(
-                    f"{variable} holds no name of a storage account: 3 to 24 lower-case letters and digits."
-                )
+                raise InvalidSetting(f"{variable} holds no account's name: 3 to 24 lower-case letters and digits.")
             key = os.environ.get("AZURE_STORAGE_ACCOUNT_KEY") or os.environ.get("AZURE_STORAGE_KEY")
             sas = os.environ.get("AZURE_STORAGE_SAS_TOKEN")
             return Account(
@@ -89,8 +87,8 @@ def ambient() -> Account | None:
 def for_record(settings: Settings, name: str, uri: str) -> Account:
     """The account of a recorded endpoint.
 
-    A catalog may come from anybody: keys and signatures only go to the account that they were set for, and tokens only to
-    Azure's own hosts or to a URL that the settings name.
+    A catalog may come from anybody: keys and signatures only go to the account that they were set for, and tokens
+    only to Azure's own hosts or to a URL that the settings name.
 
     Raises:
         CredentialsMissing: The environment's key or signature belongs to another account.
@@ -106,14 +104,15 @@ def for_record(settings: Settings, name: str, uri: str) -> Account:
         return around
     if not _ACCOUNT.fullmatch(name):
         raise InvalidSetting(
-            f"{uri} was recorded at the endpoint {name!r}, which is not set up here: add a table [endpoints.{name}] with "
-            'scheme = "az" and its account to .refstore.toml.'
+            f"{uri} was recorded at the endpoint {name!r}, which is not set up here: add a table "
+            f'[endpoints.{name}] with scheme = "az" and its account to .refstore.toml.'
         )
     if around is not None and around.has_secret:
         raise CredentialsMissing(
-            f"{uri} is in the storage account {name!r}, and {around.origin} is for {around.name!r}: set it for {name!r}, or add "
-            f'a table [endpoints.NAME] with scheme = "az" and account = "{name}" to .refstore.toml to log in with Azure\'s '
-            "default chain."
+            f"{uri} is in the storage account {name!r}, and {around.origin} is for {around.name!r}: set it for "
+            f"{name!r}, "
+            f'or add a table [endpoints.NAME] with scheme = "az" and account = "{name}" to .refstore.toml to log in '
+            "with Azure's default chain."
         )
     return Account(name, f"https://{host_of_account(name)}", anonymous=_anonymous())
 
@@ -129,7 +128,8 @@ def _configured(endpoint: Endpoint, around: Account | None, uri: str) -> Account
     name = account_of(endpoint) or (around.name if around else None)
     if name is None:
         raise InvalidSetting(
-            f"The endpoint {endpoint.name!r}, which serves {uri}, names no storage account: set its `account` in .refstore.toml."
+            f"The endpoint {endpoint.name!r}, which serves {uri}, names no storage account: set its `account` in "
+            ".refstore.toml."
         )
     mine = around if around is not None and around.name == name else None
     url = endpoint.url or (mine.url if mine else f"https://{host_of_account(name)}")
@@ -158,8 +158,8 @@ def _from_connection_string(text: str) -> Account:
         name = _account_of_url(url)
     if not url or not name or "=" not in text or urlsplit(url).scheme not in ("http", "https"):
         raise InvalidSetting(
-            f"{origin} can't be read: copy the connection string from the storage account's access keys, beginning with "
-            "DefaultEndpointsProtocol=."
+            f"{origin} can't be read: copy the connection string from the storage account's access keys, beginning "
+            "with DefaultEndpointsProtocol=."
         )
     key = _checked_key(parts.get("accountkey"), origin)
     sas = None if key else _plain_sas(parts.get("sharedaccesssignature"))
@@ -167,7 +167,7 @@ def _from_connection_string(text: str) -> Account:
 
 
 def _account_of_url(url: str) -> str | None:
-    """The account behind a URL: part of Azure's hosts, the first part of the path for an emulator, else the host's first part."""
+    """The account behind a URL: in one of Azure's hosts, else the path's first part (emulators), else the host's."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     known = account_of_host(host)

@@ -82,4 +82,9 @@ def refuse_other(recorded: Object, now: Object, where: str) -> None:
 
 
 def proofs(obj: Object) -> tuple[Proof, ...]:
-    return (Proof(obj.checksum),) if obj.checksum is not None else ()
+    """What a whole blob has to prove to be.
+
+    Content-MD5 is checked by the service for what is written at once, and taken from the client unchecked with Put
+    Block List, which can't be told apart afterwards: https://learn.microsoft.com/rest/api/storageservices/put-block-list
+    """
+    return (Proof(obj.checksum, certain=False),) if obj.checksum is not None else ()

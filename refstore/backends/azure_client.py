@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from refstore.backends.aio import PIECE, close_with, run
@@ -16,6 +17,10 @@ from refstore.backends.azure_accounts import Account
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
+
+
+class NoTokenError(Exception):
+    """No credentials of Azure's default chain gave a token. Never leaves the backend."""
 
 
 class AzureClient:
@@ -28,7 +33,6 @@ class AzureClient:
         self.account = account
         self._lock = threading.Lock()
         self._service: Any = None
-        self._credential: Any = None
 
     @property
     def credentials(self) -> str:
@@ -100,44 +104,59 @@ class AzureClient:
             if self._service is None:
                 # Else the SDK's own remarks on broken connections are printed.
                 logging.getLogger("azure").addHandler(logging.NullHandler())
-                self._service, self._credential = run(_open(self))
-                close_with(self, _closer(self._service, self._credential))
+                # What takes long to import is imported here: on the loop it would hold up other requests.
+                credential, transport = _credential(self), _exact_transport()
+                self._service = run(_open(transport, self.account, credential))
+                close_with(self, _closer(self._service, credential))
             return self._service
 
 
-async def _open(client: AzureClient) -> tuple[Any, Any]:
+async def _open(make_transport: Callable[[], Any], account: Account, credential: Any) -> Any:
     from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
-    credential = _credential(client)
-    service = BlobServiceClient(
-        client.account.url,
-        credential=credential,
-        transport=_exact_transport(),
-        retry_policy=ExponentialRetry(
-            initial_backoff=1, increment_base=2, random_jitter_range=1, retry_total=4, retry_connect=1
-        ),
-        user_agent="refstore",
+    retries = ExponentialRetry(
+        initial_backoff=0, increment_base=2, random_jitter_range=1, retry_total=4, retry_connect=1
     )
-    return service, credential
+    return BlobServiceClient(
+        account.url, credential=credential, transport=make_transport(), retry_policy=retries, user_agent="refstore"
+    )
 
 
 def _credential(client: AzureClient) -> Any:
+    from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+
     account = client.account
     if account.key:
-        return {"account_name": account.name.partition(".")[0], "account_key": account.key}
+        return AzureNamedKeyCredential(account.name.partition(".")[0], account.key)
     if account.sas:
-        from azure.core.credentials import AzureSasCredential
-
         return AzureSasCredential(account.sas)
     if client.unsigned:
         return None
     if principal := _service_principal():
         from azure.identity.aio import ClientSecretCredential
 
-        return ClientSecretCredential(**principal)
+        return _Tokens(ClientSecretCredential(**principal))
     from azure.identity.aio import DefaultAzureCredential
 
-    return DefaultAzureCredential(process_timeout=CONNECT_SECONDS)
+    return _Tokens(DefaultAzureCredential(process_timeout=CONNECT_SECONDS))
+
+
+class _Tokens:
+    """A credential of azure-identity; but where it has no token, the SDK does not ask it again and again."""
+
+    def __init__(self, credential: Any) -> None:
+        self._credential = credential
+
+    async def get_token(self, *scopes: str, **options: Any) -> Any:
+        from azure.core.exceptions import ClientAuthenticationError
+
+        try:
+            return await self._credential.get_token(*scopes, **options)
+        except ClientAuthenticationError as error:
+            raise NoTokenError from error
+
+    async def close(self) -> None:
+        await self._credential.close()
 
 
 def _service_principal() -> dict[str, str] | None:
@@ -147,14 +166,15 @@ def _service_principal() -> dict[str, str] | None:
     return found if all(found.values()) else None
 
 
-def _exact_transport() -> Any:
-    """A transport that sends URLs as they are signed, and waits only so long.
+def _exact_transport() -> Callable[[], Any]:
+    """Makes a transport that sends URLs as they are signed, and waits only so long.
 
     aiohttp rewrites URLs that it gets as text: `%3D` becomes `=`, and `.` and `..` go away, although a blob's name may
     hold any of them. For its own transport the SDK signs what aiohttp makes of a URL; so this is a transport of another
-    class around it, which gets what it sends signed.
+    class around it, which gets what it sends signed. To be called on the loop.
     """
     import aiohttp
+    import azure.storage.blob.aio  # noqa: F401 - see _connected
     import yarl
     from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 
@@ -199,7 +219,7 @@ def _exact_transport() -> Any:
         async def __aexit__(self, *_: object) -> None:
             await self.close()
 
-    return ExactTransport()
+    return ExactTransport
 
 
 def _closer(service: Any, credential: Any) -> Any:

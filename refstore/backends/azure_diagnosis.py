@@ -64,8 +64,8 @@ def _versions(
         Check(
             name,
             None,
-            "Blobs have no version ids: a reference notices when its blob was overwritten, but the old bytes are gone. Turn on "
-            "blob versioning for the storage account.",
+            "Blobs have no version ids: a reference notices when its blob was overwritten, but the old bytes are gone. "
+            "Turn on blob versioning for the storage account.",
         )
     )
     return False

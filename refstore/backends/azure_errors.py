@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refstore.backends.azure_accounts import HELP
-from refstore.backends.azure_client import CONNECT_SECONDS, AzureClient
+from refstore.backends.azure_client import CONNECT_SECONDS, AzureClient, NoTokenError
 from refstore.errors import (
     CredentialsMissing,
     InvalidURI,
@@ -20,7 +20,7 @@ _ARCHIVED = {"BlobArchived", "BlobBeingRehydrated"}
 _BAD_NAME = {"InvalidUri", "InvalidResourceName", "OutOfRangeInput", "InvalidInput"}
 
 
-def status(error: Exception) -> int | None:
+def status(error: BaseException | None) -> int | None:
     """The HTTP status of the answer; None where there was none."""
     code = getattr(error, "status_code", None)
     return code if isinstance(code, int) else None
@@ -52,7 +52,7 @@ def translate(
         return error
     answered = status(error)
     if answered is None:
-        if isinstance(error, ClientAuthenticationError):
+        if isinstance(error, (NoTokenError, ClientAuthenticationError)):
             return CredentialsMissing(f"No Azure credentials were found that work, to read {where}: {HELP}.")
         if not isinstance(error, (AzureError, OSError, TimeoutError)) and not _is_timeout(error):
             raise error
@@ -63,15 +63,14 @@ def translate(
         return _denied(client, where, said)
     if answered == 409 and named in _ARCHIVED:
         return SourceUnreadable(
-            f"{where} is in the Archive tier and can't be read before it is rehydrated: set its tier to Hot, Cool or Cold "
-            "(`az storage blob set-tier`), which takes up to 15 hours."
+            f"{where} is in the Archive tier and can't be read before it is rehydrated: set its tier to Hot, Cool or "
+            "Cold (`az storage blob set-tier`), which takes up to 15 hours."
         )
     if answered == 409 and named == "PublicAccessNotPermitted":
         return _denied(client, where, said)
     if named == "ContainerNotFound":
-        return SourceMissing(
-            f"The container {container!r} of the storage account {client.account.name} does not exist ({where})."
-        )
+        account = client.account.name
+        return SourceMissing(f"The container {container!r} of the account {account} does not exist ({where}).")
     if answered == 404 or (version is not None and answered == 400):
         if version is not None:
             return SourceMissing(f"{where} does not exist: there is no such version of that blob.")
@@ -92,8 +91,8 @@ def _denied(client: AzureClient, where: str, said: str) -> RefstoreError:
     if client.unsigned:
         return SourceDenied(f"{where} is not public ({said}), and its account is set to be asked anonymously.")
     return SourceDenied(
-        f"Azure refuses access to {where} ({said}) with {client.credentials}: it needs the role Storage Blob Data Reader, or "
-        "read and list permission, and an open network rule."
+        f"Azure refuses access to {where} ({said}) with {client.credentials}: it needs the role Storage Blob Data "
+        "Reader, or read and list permission, and an open network rule."
     )
 
 

@@ -37,7 +37,7 @@ class Listing:
         self._may_fall_back = versions
 
     def next(self) -> list[Any]:
-        """The rows of one more page; none after the last page. One request, or more where a page has old versions only.
+        """The rows of one more page; none after the last one. A page of nothing but old versions is passed over.
 
         Raises:
             RefstoreError: As `azure_errors` has it.
@@ -60,8 +60,8 @@ class Listing:
         self._may_fall_back = False
         self._pages = self._start(versions=False)
         note = (
-            f"The versions in the container {self._container!r} of {self._client.account.name} can't be listed ({refused}), "
-            "so blobs there are not pinned by version: what is overwritten can't be checked out any more."
+            f"The versions in the container {self._container!r} of {self._client.account.name} can't be listed "
+            f"({refused}), so blobs there are not pinned by version: what is overwritten can't be checked out any more."
         )
         self.notes = (note,)
 

@@ -1,8 +1,8 @@
 """How Azure URIs are read and written.
 
-`az://container/key` (also `abfs://`, `abfss://`) takes what stands behind the container as the key, letter by letter, but
-for a `?versionId=` at its end and for the few percent-escapes of `key_escapes`. The account is what the settings or the
-environment say, or is named as Hadoop does it: `abfs://container@ACCOUNT.dfs.core.windows.net/key`.
+`az://container/key` (also `abfs://`, `abfss://`) takes what stands behind the container as the key, letter by letter,
+but for a `?versionId=` at its end and for the few percent-escapes of `key_escapes`. The account is what the settings
+or the environment say, or is named as Hadoop does it: `abfs://container@ACCOUNT.dfs.core.windows.net/key`.
 `https://ACCOUNT.blob.core.windows.net/container/key` is a URL like any other: all escapes in it are undone.
 
 What is recorded as the endpoint is the account's name, or the whole host for an account of a cloud of its own
@@ -61,8 +61,8 @@ def split(uri: str) -> Place:
     shown = f"{scheme}://{authority.rpartition('@')[2]}/{text.partition('?')[0]}"
     if _SAS.search(uri):
         raise SecretInURI(
-            f"The URI {escape(shown)} carries a shared access signature, and references must hold none: leave out all from "
-            "the '?' on, and set AZURE_STORAGE_SAS_TOKEN."
+            f"The URI {escape(shown)} carries a shared access signature, and references must hold none: leave out "
+            "all from the '?' on, and set AZURE_STORAGE_SAS_TOKEN."
         )
     before, at, host = authority.rpartition("@")
     account = account_of_host(host)
@@ -97,7 +97,7 @@ def render(account: str | None, container: str, key: str, version: str | None) -
 
 
 def account_of_host(host: str) -> str | None:
-    """How the account behind `ACCOUNT.blob.core.windows.net` (or `.dfs.`, or another cloud's) is recorded; None for others."""
+    """How the account of `ACCOUNT.blob.core.windows.net` (or `.dfs.`, or another cloud's) is recorded; else None."""
     match = _HOST.fullmatch(host)
     if not match:
         return None

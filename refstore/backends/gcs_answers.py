@@ -19,6 +19,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(?:Z|\+0
 
 
 def object_of(location: Location, row: Mapping[str, Any]) -> Object:
+    """One row of a listing, or the metadata of one object."""
     storage_class = row.get("storageClass")
     return Object(
         scheme="gs",
@@ -89,6 +90,7 @@ def refuse_other(recorded: Object, now: Object, where: str) -> None:
 
 
 def proofs(obj: Object, headers: Mapping[str, str]) -> tuple[Proof, ...]:
+    """What a whole object has to prove to be: as recorded, else as the answer for its very generation says."""
     if obj.checksum is not None:
         return (Proof(obj.checksum),)
     hashes = _hashes(headers) if obj.version else {}

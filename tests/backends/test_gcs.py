@@ -491,6 +491,6 @@ def test_a_process_that_ends_leaves_nothing_open(source: GCSSource) -> None:
         "reading = backend.open(page.entries[0].object)\n"
         "print(next(reading.chunks))\n"
     )
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, source.uri("k")]
+    command = [sys.executable, "-W", "error", "-c", code, source.uri("k")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("b'hello'\n", "")

@@ -3,8 +3,8 @@
 It answers as Microsoft's documentation says, and no more than refstore asks: List Blobs with `include=versions`
 (https://learn.microsoft.com/rest/api/storageservices/list-blobs), Get Blob and Get Blob Properties with `versionid`
 (https://learn.microsoft.com/rest/api/storageservices/get-blob), and what versioning does on a write or a delete
-(https://learn.microsoft.com/azure/storage/blobs/versioning-overview). It checks no signatures. Nothing of it was compared
-with the real service: that the documentation was read rightly is all that it can show.
+(https://learn.microsoft.com/azure/storage/blobs/versioning-overview). It checks no signatures. Nothing of it was
+compared with the real service: it shows that refstore does what the documentation asks for, and no more.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ class AzureVersions:
     """A storage account with versioning. Use it as a context manager.
 
     Attributes:
+        hierarchical: True makes it refuse to list below a file, as a hierarchical namespace does.
         may_list_versions: False makes it refuse `include=versions`, as a signature without that permission does.
     """
 
     def __init__(self) -> None:
+        self.hierarchical = False
         self.may_list_versions = True
         self._containers: dict[str, dict[str, list[Version]]] = {}
         self._clock = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -120,6 +122,8 @@ class AzureVersions:
         versions = "versions" in query.get("include", "").split(",")
         if versions and not self.may_list_versions:
             return _error(403, "AuthorizationPermissionMismatch")
+        if self.hierarchical and query.get("prefix", "").rstrip("/") in self._containers[container]:
+            return _error(409, "PathConflict")
         prefix, size = query.get("prefix", ""), int(query.get("maxresults", 5000))
         rows = [
             (key, version)

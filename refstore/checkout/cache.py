@@ -1,0 +1,394 @@
+"""Content by checksum: what `refstore put` stores, and what checkouts share.
+
+::
+
+    cache/md5/9e/107d9d372bb6826bd81d3542a419d6    read-only, under its digest
+    cache/tmp/                                      what is being written
+    cache/damaged/                                  what turned out to be something else than its name says
+
+A file gets its name by a rename, when all its bytes are on the disk. Its time of modification is then set to one fixed
+moment, so that a later edit (through a hard link, say) shows without a record of its own: content whose time is another
+is read in full again before it is served. Several processes may share a cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from refstore.checkout.disk import PIECE, pieces, sync_folder, write_all, writing
+from refstore.checkout.links import clone
+from refstore.checkout.proof import Hash, computable, new_hash
+from refstore.errors import ChecksumMismatch, SourceChanged, SourceDenied, SourceMissing, SourceUnreadable, UsageError
+from refstore.manifest.entry import Checksum
+
+SEALED_NS = 946_684_800 * 10**9
+"""The time of modification of all cached content: 2000-01-01T00:00:00Z, in nanoseconds."""
+STALE_SECONDS = 24 * 3600
+"""Temporary files older than this belong to nobody any more."""
+
+_ALGORITHM = re.compile(r"[a-z0-9]{2,16}")
+_VALUE = re.compile(r"[0-9a-f]{8,128}")
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """One file in the cache.
+
+    Attributes:
+        checksum: What it is known by.
+        size: In bytes.
+        used: When it was last read through the cache, in seconds since 1970 (UTC).
+    """
+
+    checksum: Checksum
+    size: int
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a cache holds.
+
+    Attributes:
+        files: How many.
+        bytes: The sum of their sizes.
+    """
+
+    files: int
+    bytes: int
+
+
+class Cache:
+    """Content by checksum in a folder. Safe to use from several threads and processes.
+
+    Args:
+        root: The folder; made when something is first put into it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, checksum: Checksum) -> Path:
+        """Where content of this checksum is, or would be.
+
+        Raises:
+            UsageError: It is no checksum: such a name could lead out of the cache.
+        """
+        if not _ALGORITHM.fullmatch(checksum.algorithm) or not _VALUE.fullmatch(checksum.value):
+            raise UsageError(f"{str(checksum)!r} is not a checksum.")
+        return self.root / checksum.algorithm / checksum.value[:2] / checksum.value[2:]
+
+    def checksum_at(self, path: Path) -> Checksum | None:
+        """The reverse of `path`; None for a path that is not one of cached content."""
+        try:
+            algorithm, first, rest = path.relative_to(self.root.absolute()).parts
+            checksum = Checksum(algorithm, first + rest)
+            return checksum if self.path(checksum).absolute() == path else None
+        except ValueError:
+            return None
+
+    def has(self, checksum: Checksum, size: int | None = None) -> bool:
+        """Whether the content is here, unedited. Content that was touched since is read in full to find out.
+
+        Args:
+            checksum: What it is known by.
+            size: In bytes, if the caller knows it too.
+        """
+        try:
+            found = self.path(checksum).lstat()
+        except OSError:
+            return False
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        if found.st_mtime_ns != SEALED_NS and not self.verify(checksum):
+            return False
+        return size is None or found.st_size == size
+
+    def open(self, checksum: Checksum) -> BinaryIO:
+        """Cached content, for reading.
+
+        Raises:
+            SourceMissing: It is not here, or was damaged.
+        """
+        if not self.has(checksum):
+            raise SourceMissing(f"The content {checksum} is not in the cache {self.root}.")
+        path = self.path(checksum)
+        with contextlib.suppress(OSError):
+            os.utime(path, ns=(time.time_ns(), SEALED_NS))
+        return path.open("rb")
+
+    def make(self) -> Path:
+        """Make the folders that writing needs.
+
+        Returns:
+            The folder for temporary files, on the cache's file system.
+        """
+        temporary = self.root / "tmp"
+        with writing(self.root):
+            temporary.mkdir(parents=True, exist_ok=True)
+        return temporary
+
+    def add_file(self, path: Path, algorithm: str = "md5") -> tuple[Checksum, int]:
+        """Put a copy of a file into the cache, reading it once.
+
+        Where the file system can clone files the copy takes no space, and no change to the file while it is read can
+        matter.
+
+        Args:
+            path: A regular file, or a link to one.
+            algorithm: What to know it by: `md5` or `sha256`.
+
+        Returns:
+            Its checksum, and its size in bytes.
+
+        Raises:
+            SourceMissing: There is no such file.
+            SourceDenied: It may not be read.
+            SourceUnreadable: It is not a regular file.
+            SourceChanged: It kept changing while it was read.
+            StorageFull: There is no space for the copy.
+        """
+        if not computable(algorithm):
+            raise UsageError(f"{algorithm!r} is not a hash for stored content: use md5 or sha256.")
+        try:
+            source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise SourceMissing(f"{path} does not exist.") from None
+        except PermissionError:
+            raise SourceDenied(f"{path} may not be read: permission denied.") from None
+        except OSError as error:
+            raise SourceUnreadable(f"{path} can't be read: {error.strerror}.") from error
+        try:
+            if not stat.S_ISREG(os.fstat(source).st_mode):
+                raise SourceUnreadable(f"{path} is not a regular file.")
+            temporary, target = self._temporary()
+            try:
+                checksum, size = self._copy(path, source, target, algorithm)
+                self._seal(target, temporary, checksum)
+            finally:
+                os.close(target)
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.unlink()
+        finally:
+            os.close(source)
+        return checksum, size
+
+    def _copy(self, path: Path, source: int, target: int, algorithm: str) -> tuple[Checksum, int]:
+        for _ in range(_TRIES):
+            os.lseek(source, 0, os.SEEK_SET)
+            with writing(self.root):
+                os.ftruncate(target, 0)
+                os.lseek(target, 0, os.SEEK_SET)
+            if clone(source, target):
+                digest, size = _hash(target, new_hash(algorithm))
+                return Checksum(algorithm, digest), size
+            before = os.fstat(source)
+            running, size = new_hash(algorithm), 0
+            while True:
+                try:
+                    piece = os.read(source, PIECE)
+                except OSError as error:
+                    raise SourceUnreadable(f"{path} can't be read: {error.strerror}.") from error
+                if not piece:
+                    break
+                running.update(piece)
+                size += len(piece)
+                with writing(self.root):
+                    write_all(target, piece)
+            after = os.fstat(source)
+            if size == after.st_size and _unchanged(before, after):
+                return Checksum(algorithm, running.digest().hex()), size
+        raise SourceChanged(f"{path} changes while it is read. Store it when nothing writes to it any more.")
+
+    def adopt(self, temporary: Path, checksum: Checksum) -> Path:
+        """Make a file part of the cache. Its bytes must have been verified by the caller.
+
+        Args:
+            temporary: A file on the cache's file system (see `make`) that nothing else uses; it is gone afterwards.
+            checksum: What it is known by.
+
+        Returns:
+            Its path in the cache.
+        """
+        with writing(self.root):
+            fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                return self._seal(fd, temporary, checksum)
+            finally:
+                os.close(fd)
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.unlink()
+
+    def add_clone(self, fd: int, checksum: Checksum) -> bool:
+        """Keep a clone of an open file whose bytes have that checksum; False where the file system can't."""
+        if self.has(checksum):
+            return True
+        temporary, target = self._temporary()
+        try:
+            if not clone(fd, target):
+                return False
+            self._seal(target, temporary, checksum)
+        finally:
+            os.close(target)
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+        return True
+
+    def _temporary(self) -> tuple[Path, int]:
+        with writing(self.root):
+            fd, name = tempfile.mkstemp(dir=self.make())
+        return Path(name), fd
+
+    def _seal(self, fd: int, temporary: Path, checksum: Checksum) -> Path:
+        path = self.path(checksum)
+        if self.has(checksum):
+            return path
+        with writing(self.root):
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                sync_folder(path.parent.parent)
+                sync_folder(self.root)
+            os.fchmod(fd, 0o444)
+            os.utime(fd, ns=(time.time_ns(), SEALED_NS))
+            os.fsync(fd)
+            try:
+                # unlike a rename it never replaces: other names of the content that is there stay names of one file
+                os.link(temporary, path)
+            except FileExistsError:
+                return path
+            except OSError:
+                temporary.replace(path)
+            sync_folder(path.parent)
+        return path
+
+    def verify(self, checksum: Checksum) -> bool:
+        """Read content in full and compare it with its name. What is damaged is moved to `damaged/`.
+
+        Returns:
+            Whether it is here and whole.
+        """
+        path = self.path(checksum)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            if computable(checksum.algorithm):
+                before = os.fstat(fd)
+                digest, _ = _hash(fd, new_hash(checksum.algorithm))
+                if digest == checksum.value and _unchanged(before, os.fstat(fd)):
+                    with contextlib.suppress(OSError):
+                        os.fchmod(fd, 0o444)
+                        os.utime(fd, ns=(time.time_ns(), SEALED_NS))
+                    return True
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        with writing(self.root):
+            damaged = self.root / "damaged"
+            damaged.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(damaged / f"{checksum.algorithm}-{checksum.value}-{time.time_ns()}")
+        return False
+
+    def check(self, checksum: Checksum) -> None:
+        """Like `verify`, for callers that want an error.
+
+        Raises:
+            SourceMissing: The content is not here.
+            ChecksumMismatch: It is damaged; it was moved to `damaged/`.
+        """
+        if not self.path(checksum).is_file():
+            raise SourceMissing(f"The content {checksum} is not in the cache {self.root}.")
+        if not self.verify(checksum):
+            raise ChecksumMismatch(
+                f"The cached content {checksum} was changed after it was stored. It is now in {self.root / 'damaged'}."
+            )
+
+    def __iter__(self) -> Iterator[Cached]:
+        """All content, a folder at a time, in no promised order."""
+        for algorithm in _folders(self.root):
+            if algorithm.name in ("tmp", "damaged") or not _ALGORITHM.fullmatch(algorithm.name):
+                continue
+            for first in _folders(algorithm):
+                with contextlib.suppress(FileNotFoundError), os.scandir(first) as files:
+                    for file in files:
+                        value = first.name + file.name
+                        if _VALUE.fullmatch(value) and file.is_file(follow_symlinks=False):
+                            found = file.stat(follow_symlinks=False)
+                            yield Cached(Checksum(algorithm.name, value), found.st_size, found.st_atime)
+
+    def usage(self) -> Usage:
+        """How much the cache holds."""
+        files = size = 0
+        for cached in self:
+            files += 1
+            size += cached.size
+        return Usage(files, size)
+
+    def remove_unreferenced(
+        self, keep: Callable[[Checksum], bool] | Container[Checksum], *, dry_run: bool = False
+    ) -> Iterator[Cached]:
+        """Remove content that nothing refers to, and temporary files that a day ago were left behind.
+
+        Args:
+            keep: Which checksums are referred to; a set, or a function that tells.
+            dry_run: Only tell what would go.
+
+        Yields:
+            What was removed. Nothing happens unless it is consumed.
+        """
+        keeps = keep if callable(keep) else keep.__contains__
+        for cached in self:
+            if keeps(cached.checksum):
+                continue
+            if not dry_run:
+                with writing(self.root), contextlib.suppress(FileNotFoundError):
+                    self.path(cached.checksum).unlink()
+            yield cached
+        if not dry_run:
+            self._remove_stale()
+
+    def _remove_stale(self) -> None:
+        oldest = time.time() - STALE_SECONDS
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / "tmp") as files:
+            for file in files:
+                with contextlib.suppress(OSError):
+                    if file.stat(follow_symlinks=False).st_mtime < oldest:
+                        Path(file.path).unlink()
+
+
+def _hash(fd: int, running: Hash) -> tuple[str, int]:
+    os.lseek(fd, 0, os.SEEK_SET)
+    size = 0
+    for piece in pieces(fd):
+        running.update(piece)
+        size += len(piece)
+    return running.digest().hex(), size
+
+
+def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_ctime_ns,
+    )
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as found:
+            return sorted(Path(item.path) for item in found if item.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,331 @@
+"""What this machine checked out, and where: `.refstore/local.db`.
+
+The ledger tells a checkout which files at a destination are its own. It is not derived from the records, and is never
+committed. Losing it loses no data: files whose bytes prove to be what they should be are taken over again, and all
+others are conflicts.
+
+A file goes through it twice. Before the rename that makes a file appear, an *intent* says what will appear there; after
+the rename the row is *settled*. So a process that is killed between the two leaves a file that the next checkout can
+call its own.
+
+A settled row holds a stat key: the file is taken as unchanged while its key is the same. As a key can miss an edit in
+the very tick of the clock in which it was taken (git's racy rule, https://git-scm.com/docs/racy-git), the row also
+holds whether the file's time of modification was well in the past then; if it was not, the file is hashed once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from refstore.checkout.disk import writing
+from refstore.errors import StorageFull, StoreError, StoreLocked
+from refstore.manifest.entry import Checksum, Object, Pin
+
+RACY_NS = 2 * 10**9
+"""How much older than the look at it a file has to be for its stat key to be trusted, in nanoseconds.
+
+The coarsest clock of a file system in use (FAT's) has ticks of two seconds."""
+
+_SCHEMA = """
+create table if not exists roots (id integer primary key, path blob not null unique);
+create table if not exists files (
+    root integer not null, path blob not null, owner text not null,
+    object blob, md5 text, size integer, link text, key text, settled integer not null default 0,
+    pending_object blob, pending_md5 text,
+    primary key (root, path)
+) without rowid;
+create table if not exists folders (root integer not null, path blob not null, primary key (root, path)) without rowid;
+create table if not exists contents (object blob primary key, md5 text not null, size integer not null) without rowid;
+"""
+_VERSION = 1
+
+
+def identity(obj: Object) -> bytes:
+    """What tells one recorded object from every other: a digest of all that its record pins it with."""
+    fields = [obj.scheme, obj.endpoint, obj.bucket, obj.key, obj.size, obj.version, obj.etag]
+    fields += [str(obj.checksum) if obj.checksum is not None else None, obj.mtime if obj.pin is Pin.NONE else None]
+    return hashlib.sha256(json.dumps(fields).encode()).digest()
+
+
+def stat_key(found: os.stat_result, link: str = "", target: str = "") -> str:
+    """What changes when a file does.
+
+    Args:
+        found: From `lstat`.
+        link: How the file was made: "" for an independent file, else `hardlink` or `symlink`.
+        target: Where a symbolic link points.
+    """
+    if link == "symlink":
+        return f"->{target}"
+    # another name for the same file changes its ctime
+    ctime = "" if link == "hardlink" else found.st_ctime_ns
+    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{ctime}"
+
+
+def has_key(found: os.stat_result, target: str, key: str) -> bool:
+    """Whether a file still has a stat key.
+
+    Args:
+        found: From `lstat`.
+        target: Where it points, if it is a symbolic link.
+        key: From `stat_key`.
+    """
+    if stat.S_ISLNK(found.st_mode):
+        return key == stat_key(found, "symlink", target)
+    return key == stat_key(found, "hardlink" if key.endswith(":") else "")
+
+
+def is_settled(found: os.stat_result) -> bool:
+    """Whether every later edit of a file must change its stat key."""
+    return stat.S_ISLNK(found.st_mode) or found.st_mtime_ns < time.time_ns() - RACY_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One file that a checkout wrote, or is about to write.
+
+    Attributes:
+        path: Below the destination, as bytes.
+        object: The identity of the object it was made from; None while it has only an intent.
+        md5: Of its bytes.
+        size: In bytes.
+        link: "", `hardlink` or `symlink`.
+        key: From `stat_key`.
+        settled: From `is_settled`.
+        pending_object: The identity of what an unfinished checkout was about to put there.
+        pending_md5: The MD5 of that.
+        owner: The artifact that it belongs to.
+    """
+
+    path: bytes
+    object: bytes | None
+    md5: str | None
+    size: int | None
+    link: str | None
+    key: str | None
+    settled: bool
+    pending_object: bytes | None
+    pending_md5: str | None
+    owner: str
+
+
+WRITTEN_COLUMNS = "path, object, md5, size, link, key, settled, pending_object, pending_md5, owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is known of a file once it is in its place.
+
+    Attributes:
+        path: Below the destination, as bytes.
+        object: The identity of the object it was made from.
+        md5: Of its bytes.
+        size: In bytes.
+        link: "", `hardlink` or `symlink`.
+        key: From `stat_key`.
+        settled: From `is_settled`.
+        pinned: Whether later readers of the same object may take these bytes for it.
+    """
+
+    path: bytes
+    object: bytes
+    md5: str
+    size: int
+    link: str
+    key: str
+    settled: bool
+    pinned: bool
+
+
+class Ledger:
+    """The ledger of one store on one machine. One thread uses it; several processes may.
+
+    Args:
+        path: The database file; made on demand.
+
+    Raises:
+        StoreError: It can't be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._guard():
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        self._db.execute("pragma journal_mode = wal")
+        # an intent has to be on the disk before the file it speaks of
+        self._db.execute("pragma synchronous = full")
+        (version,) = self._db.execute("pragma user_version").fetchone()
+        if version > _VERSION:
+            raise StoreError(f"{self.path} was written by a newer refstore: update refstore, or delete that file.")
+        if version < _VERSION:
+            self._db.execute("begin immediate")
+            for statement in _SCHEMA.split(";\n"):
+                self._db.execute(statement)
+            self._db.execute(f"pragma user_version = {_VERSION}")
+            self._db.execute("commit")
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if "full" in text:
+                raise StorageFull(f"Can't write to {self.path}: no space is left there.") from error
+            if "locked" in text:
+                raise StoreLocked(f"Another process has held {self.path} for a minute: try again.") from error
+            raise StoreError(f"{self.path} can't be used: {text}. Deleting it loses no data.") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.path} is damaged ({error}). Delete it: that loses no data.") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction on the database.
+
+        Raises:
+            StorageFull: No space for it.
+            StoreLocked: Another process holds the database.
+            StoreError: It can't be used.
+        """
+        with self._guard():
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+
+    @contextmanager
+    def staging(self, schema: str) -> Iterator[sqlite3.Connection]:
+        """The database with an empty one attached to it as `staging`, on the disk, that is gone afterwards.
+
+        Args:
+            schema: Statements that make its tables, each ended by a semicolon at the end of its line.
+        """
+        with self._guard():
+            with writing(self.path.parent):
+                handle, name = tempfile.mkstemp(prefix="staging-", suffix=".db", dir=self.path.parent)
+                os.close(handle)
+            try:
+                self._db.execute("attach ? as staging", (name,))
+                self._db.execute("pragma staging.journal_mode = off")
+                self._db.execute("pragma staging.synchronous = off")
+                for statement in schema.split(";\n"):
+                    self._db.execute(statement)
+                # nobody else needs its name, and so it can't be left behind
+                Path(name).unlink()
+                yield self._db
+            finally:
+                Path(name).unlink(missing_ok=True)
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                self._db.execute("detach staging")
+
+    def root(self, dest: Path) -> int:
+        """The number of a destination."""
+        path = os.fsencode(os.path.realpath(dest))
+        with self._guard():
+            row = self._db.execute("select id from roots where path = ?", (path,)).fetchone()
+        if row is None:
+            with self.transaction() as db:
+                row = db.execute(
+                    "insert into roots (path) values (?) on conflict (path) do update set path = path returning id",
+                    (path,),
+                ).fetchone()
+        return int(row[0])
+
+    def intend(
+        self, root: int, owner: str, files: Sequence[tuple[bytes, bytes, str]], folders: Iterable[bytes]
+    ) -> None:
+        """Write down what is about to appear. It is on the disk when this returns.
+
+        Args:
+            root: From `root`.
+            owner: The artifact that it belongs to.
+            files: Path, identity of the object, and MD5 of each file.
+            folders: The folders that will be made.
+        """
+        with self.transaction() as db:
+            db.executemany(
+                "insert into files (root, path, owner, pending_object, pending_md5) values (?, ?, ?, ?, ?) "
+                "on conflict (root, path) do update "
+                "set pending_object = excluded.pending_object, pending_md5 = excluded.pending_md5",
+                [(root, path, owner, object_, md5) for path, object_, md5 in files],
+            )
+            db.executemany("insert or ignore into folders values (?, ?)", [(root, path) for path in folders])
+
+    def settle(self, root: int, owner: str, files: Sequence[Settled]) -> None:
+        """Write down that files are in their places.
+
+        Args:
+            root: From `root`.
+            owner: The artifact that they belong to.
+            files: The files.
+        """
+        with self.transaction() as db:
+            db.executemany(
+                "insert or replace into files (root, path, owner, object, md5, size, link, key, settled) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(root, f.path, owner, f.object, f.md5, f.size, f.link, f.key, f.settled) for f in files],
+            )
+            db.executemany(
+                "insert or replace into contents values (?, ?, ?)",
+                [(f.object, f.md5, f.size) for f in files if f.pinned],
+            )
+
+    def forget(self, root: int, files: Iterable[bytes], folders: Iterable[bytes] = ()) -> None:
+        """Write down that files and folders are gone."""
+        with self.transaction() as db:
+            db.executemany("delete from files where root = ? and path = ?", [(root, path) for path in files])
+            db.executemany("delete from folders where root = ? and path = ?", [(root, path) for path in folders])
+
+    def made_folder(self, root: int, path: bytes) -> bool:
+        """Whether a checkout made this folder."""
+        with self._guard():
+            found = self._db.execute("select 1 from folders where root = ? and path = ?", (root, path)).fetchone()
+        return found is not None
+
+    def content(self, obj: Object) -> Checksum | None:
+        """The checksum that an object's bytes turned out to have when they were last read here."""
+        with self._guard():
+            row = self._db.execute("select md5 from contents where object = ?", (identity(obj),)).fetchone()
+        return Checksum("md5", row[0]) if row else None
+
+    def linked(self) -> Iterator[Checksum]:
+        """All cached content that symbolic links of checkouts point to: removing it would break them."""
+        with self._guard(), closing(self._db.cursor()) as cursor:
+            for root, path, key in cursor.execute(
+                "select r.path, f.path, f.key from files f join roots r on r.id = f.root where f.link = 'symlink'"
+            ):
+                target = Path(key.removeprefix("->"))
+                with contextlib.suppress(OSError):
+                    if Path(os.fsdecode(root + b"/" + path)).readlink() == target:
+                        yield Checksum(target.parts[-3], target.parts[-2] + target.name)

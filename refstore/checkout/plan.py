@@ -1,0 +1,420 @@
+"""What a checkout has to do: entries, the ledger, and what is on the disk, compared a page at a time.
+
+The plan is staged in a database on the disk, so that a version of a million files takes no more memory than one of a
+thousand. Nothing at the destination is changed while it is made; it ends in an error that lists all conflicts, or in
+work to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from refstore.checkout.destination import Blocked, Destination
+from refstore.checkout.ledger import (
+    WRITTEN_COLUMNS,
+    Ledger,
+    Settled,
+    Written,
+    has_key,
+    identity,
+    is_settled,
+)
+from refstore.checkout.paths import FilesAndFolders, decode, encode, folded, local_path
+from refstore.checkout.recognise import Recognition
+from refstore.checkout.select import Selection
+from refstore.errors import DestinationConflict, UnsafePath
+from refstore.manifest.entry import Entry, Object
+
+PAGE = 1000
+LISTED = 100
+"""The most paths that one error lists."""
+
+_SCHEMA = """
+create table staging.page (number integer primary key, local blob not null, object blob not null);
+create table staging.plan (
+    local blob primary key, action integer not null, entry text, object blob, md5 text, size integer, link text, key
+    text, settled integer, old_key text, archived integer
+) without rowid;
+create table staging.drop_ (local blob primary key, way integer not null, key text) without rowid;
+create table staging.folded (name text primary key, path text not null) without rowid;
+"""
+_WRITE, _KEEP, _TAKE_OVER = range(3)
+_FILE_IN_WAY, _FOLDER_IN_WAY, _LINK_IN_WAY = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One file to write.
+
+    Attributes:
+        local: Its path below the destination.
+        entry: What it is.
+        object: The identity of its object.
+        md5: Of its content, where an earlier read of the object told.
+        old_key: The stat key of what is in its place and may be replaced; None for nothing, "" for anything (`force`).
+    """
+
+    local: str
+    entry: Entry
+    object: bytes
+    md5: str | None
+    old_key: str | None
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a plan comes to.
+
+    Attributes:
+        write: Files to write.
+        write_bytes: The sum of their sizes, where known.
+        keep: Files that are there already.
+        drop: Files to remove.
+        archived: Files to write that were in archived storage when they were recorded.
+        escaped: Files whose local name is not their path.
+    """
+
+    write: int = 0
+    write_bytes: int = 0
+    keep: int = 0
+    drop: int = 0
+    archived: int = 0
+    escaped: int = 0
+
+
+class Plan:
+    """The plan for one destination. Made inside `Ledger.staging(Plan.schema)`.
+
+    Args:
+        db: From there.
+        ledger: The ledger.
+        dest: The destination.
+        owner: The artifact that files belong to.
+        force: Whether what is not ours, or was changed, may be replaced.
+    """
+
+    schema = _SCHEMA
+
+    def __init__(self, db: sqlite3.Connection, ledger: Ledger, dest: Destination, owner: str, force: bool) -> None:
+        self.totals = Totals()
+        self._db, self._ledger, self._dest, self._owner, self._force = db, ledger, dest, owner, force
+        self.root = ledger.root(dest.path)
+        self._known = Recognition(dest)
+        self._conflicts = _Listed()
+        self._sources = _Listed()
+        self._unsafe = _Listed()
+
+    def make(self, entries: Iterable[Entry], selection: Selection, label: str) -> None:
+        """Compare everything.
+
+        Args:
+            entries: Sorted by path.
+            selection: Which of them to take; what is not taken stays as it is.
+            label: The version's name, for messages.
+
+        Raises:
+            DestinationConflict: Files are in the way that a checkout may not replace.
+            UnsafePath: Paths of the version can't exist side by side there, or a symbolic link is on the way to one.
+            ArtifactNotFound: A glob selects nothing.
+        """
+        ignores_case = self._dest.ignores_case()
+        shapes = FilesAndFolders()
+        chosen = (entry for entry in entries if selection.takes(entry.path))
+        while page := list(islice(chosen, PAGE)):
+            self._compare(page, shapes, ignores_case)
+        selection.check_used(label)
+        if not selection:
+            self._find_dropped()
+        self._check_in_the_way()
+        self._unsafe.raise_as(
+            UnsafePath, f"{label} can't be checked out into {self._dest.path} as it is", "Leave them out with --path."
+        )
+        self._sources.raise_as(
+            DestinationConflict,
+            f"{self._dest.path} holds the very files that {label} was made from, and they were changed since",
+            "They are never replaced: give another DEST.",
+        )
+        self._conflicts.raise_as(
+            DestinationConflict,
+            f"{self._dest.path} holds files that {label} would replace or remove, and that refstore did not write or "
+            "that were changed since",
+            "Move them away, or use --force to lose them.",
+        )
+
+    def _compare(self, page: list[Entry], shapes: FilesAndFolders, ignores_case: bool) -> None:
+        rows: list[tuple[str, Entry, bytes]] = []
+        for entry in page:
+            try:
+                local = local_path(entry.path)
+            except UnsafePath as error:
+                self._unsafe.add(str(error))
+                continue
+            if (shorter := shapes.add(entry.path)) is not None:
+                self._unsafe.add(f"{shorter!r} would have to be a file and, for {entry.path!r}, a folder")
+                continue
+            self.totals.escaped += local != entry.path
+            rows.append((local, entry, identity(entry.object)))
+        db = self._db
+        db.execute("begin")
+        db.execute("delete from staging.page")
+        db.executemany(
+            "insert into staging.page values (?, ?, ?)",
+            [(number, encode(local), object_) for number, (local, _, object_) in enumerate(rows)],
+        )
+        columns = ", ".join(f"f.{column.strip()}" for column in WRITTEN_COLUMNS.split(","))
+        known = db.execute(
+            f"select c.md5, {columns} from staging.page p "
+            "left join main.files f on f.root = ? and f.path = p.local "
+            "left join main.contents c on c.object = p.object order by p.number",
+            (self.root,),
+        ).fetchall()
+        planned = [
+            self._decide(local, entry, object_, md5, Written(*written) if written[0] is not None else None)
+            for (local, entry, object_), (md5, *written) in zip(rows, known, strict=True)
+        ]
+        if ignores_case:
+            self._find_collisions(rows)
+        db.executemany(
+            "insert into staging.plan values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            planned,
+        )
+        db.execute("commit")
+
+    def _find_collisions(self, rows: list[tuple[str, Entry, bytes]]) -> None:
+        for local, entry, _ in rows:
+            name = folded(local)
+            other = self._db.execute("select path from staging.folded where name = ?", (name,)).fetchone()
+            if other is not None:
+                self._unsafe.add(f"{entry.path!r} and {other[0]!r} are one name to the file system there")
+            else:
+                self._db.execute("insert into staging.folded values (?, ?)", (name, entry.path))
+
+    def _decide(
+        self, local: str, entry: Entry, object_: bytes, md5: str | None, written: Written | None
+    ) -> tuple[object, ...]:
+        obj = entry.object
+        try:
+            found = self._dest.stat(local)
+        except Blocked as blocked:
+            # judged when it is known what goes
+            way = _LINK_IN_WAY if blocked.link else _FILE_IN_WAY
+            self._db.execute("insert or ignore into staging.drop_ values (?, ?, null)", (encode(blocked.local), way))
+            return self._write(local, entry, object_, md5, None)
+        if found is None:
+            return self._write(local, entry, object_, md5, None)
+        if self._is_source(obj, found):
+            # never ours, whatever it holds: a later version must not remove it, and nothing may replace it
+            if self._known.prove(local, found, obj, md5) is None:
+                self._sources.add(local)
+            self.totals.keep += 1
+            return (encode(local), _KEEP, *[None] * 9)
+        if stat.S_ISDIR(found.st_mode):
+            self._db.execute("insert or ignore into staging.drop_ values (?, ?, null)", (encode(local), _FOLDER_IN_WAY))
+            return self._write(local, entry, object_, md5, None)
+        ours = self._known.content_if_ours(local, found, written)
+        key = self._known.key(local, found, written)
+        if ours is not None and written is not None:
+            was, link = ours, written.link or ""
+            size = written.size if stat.S_ISLNK(found.st_mode) and written.size is not None else found.st_size
+            same_object = (written.object, written.md5) == (object_, was) or (
+                (written.pending_object, written.pending_md5) == (object_, was)
+            )
+            if was and (same_object or self._known.is_content(local, size, was, obj, md5)):
+                settled = Settled(encode(local), object_, was, size, link, key, is_settled(found), False)
+                unchanged = (written.object, written.md5, written.key, written.owner) == (
+                    object_,
+                    was,
+                    key,
+                    self._owner,
+                )
+                return self._there(settled, nothing_new=unchanged and written.settled)
+            return self._write(local, entry, object_, md5, key)
+        if (here := self._known.prove(local, found, obj, md5)) is not None:
+            settled = Settled(encode(local), object_, here, found.st_size, "", key, is_settled(found), False)
+            return self._there(settled, nothing_new=False)
+        if not self._force:
+            self._conflicts.add(local)
+        return self._write(local, entry, object_, md5, "")
+
+    @staticmethod
+    def _is_source(obj: Object, found: os.stat_result) -> bool:
+        if obj.scheme != "file":
+            return False
+        try:
+            return os.path.samestat(Path(obj.key).stat(), found)
+        except (OSError, ValueError):
+            return False
+
+    def _write(
+        self, local: str, entry: Entry, object_: bytes, md5: str | None, old_key: str | None
+    ) -> tuple[object, ...]:
+        self.totals.write += 1
+        self.totals.write_bytes += entry.object.size or 0
+        archived = is_archived(entry.object)
+        self.totals.archived += archived
+        text = json.dumps(entry.to_json())
+        return (encode(local), _WRITE, text, object_, md5, None, None, None, None, old_key, archived)
+
+    def _there(self, file: Settled, nothing_new: bool) -> tuple[object, ...]:
+        self.totals.keep += 1
+        if nothing_new:
+            return (file.path, _KEEP, *[None] * 9)
+        known = (file.object, file.md5, file.size, file.link, file.key, file.settled)
+        return (file.path, _TAKE_OVER, None, *known, None, None)
+
+    def _find_dropped(self) -> None:
+        """Files of this artifact that an earlier checkout wrote here, and that this version lacks."""
+        after = b""
+        while True:
+            rows = self._db.execute(
+                f"select {WRITTEN_COLUMNS} from main.files f where f.root = ? and f.path > ? and f.owner = ? "
+                "and not exists (select 1 from staging.plan p where p.local = f.path) order by f.path limit ?",
+                (self.root, after, self._owner, PAGE),
+            ).fetchall()
+            if not rows:
+                return
+            after = rows[-1][0]
+            dropped: list[tuple[bytes, str]] = []
+            gone: list[bytes] = []
+            for row in rows:
+                written = Written(*row)
+                local = decode(written.path)
+                try:
+                    found = self._dest.stat(local)
+                except Blocked:
+                    found = None
+                if found is None:
+                    gone.append(written.path)
+                elif self._known.content_if_ours(local, found, written) is not None:
+                    dropped.append((written.path, self._known.key(local, found, written)))
+                elif self._force and not stat.S_ISDIR(found.st_mode):
+                    dropped.append((written.path, ""))
+                elif stat.S_ISDIR(found.st_mode):
+                    gone.append(written.path)
+                else:
+                    self._conflicts.add(local)
+            self.totals.drop += len(dropped)
+            self._db.execute("begin")
+            self._db.executemany("insert or replace into staging.drop_ values (?, 0, ?)", dropped)
+            self._db.execute("commit")
+            if gone:
+                self._ledger.forget(self.root, gone)
+
+    def _check_in_the_way(self) -> None:
+        """Files where folders have to be, and folders where files have to be: each has to go as part of the plan."""
+        for path, way in self._db.execute("select local, way from staging.drop_ where way > 0").fetchall():
+            local = decode(path)
+            if way == _FILE_IN_WAY and not self._force:
+                self._conflicts.add(local)
+            if way == _LINK_IN_WAY:
+                self._unsafe.add(through_link(self._dest.path / local))
+            for file in self._dest.files_below(local) if way == _FOLDER_IN_WAY else ():
+                if not self.drops(file):
+                    self._conflicts.add(file)
+
+    def drops(self, local: str) -> bool:
+        """Whether a file goes as part of this plan."""
+        row = self._db.execute("select 1 from staging.drop_ where local = ? and way = 0", (encode(local),)).fetchone()
+        return row is not None
+
+    def dropped_below(self, local: str) -> list[str]:
+        """The files below a folder that go as part of this plan."""
+        start = encode(local + "/")
+        rows = self._db.execute(
+            "select local from staging.drop_ where local > ? and local < ? and way = 0", (start, start[:-1] + b"0")
+        )
+        return [decode(path) for (path,) in rows.fetchall()]
+
+    def dropped(self) -> Iterator[list[tuple[str, str]]]:
+        """All files that go, a page at a time: each with its stat key, or "" where any may go."""
+        after = b""
+        while rows := self._db.execute(
+            "select local, key from staging.drop_ where local > ? and way = 0 order by local limit ?", (after, PAGE)
+        ).fetchall():
+            after = rows[-1][0]
+            yield [(decode(path), key) for path, key in rows]
+
+    def work(self, *, archived: bool = False) -> Iterator[Work]:
+        """All files to write, by local path.
+
+        Args:
+            archived: Only those that were in archived storage.
+        """
+        after = b""
+        while rows := self._db.execute(
+            "select local, entry, object, md5, old_key from staging.plan "
+            "where action = ? and archived >= ? and local > ? order by local limit ?",
+            (_WRITE, archived, after, PAGE),
+        ).fetchall():
+            after = rows[-1][0]
+            for path, entry, object_, md5, old_key in rows:
+                yield Work(decode(path), Entry.from_json(json.loads(entry)), object_, md5, old_key)
+
+    def stale(self, path: str) -> str | None:
+        """The local path of an older file of ours that was to be replaced by this entry, if it is still there."""
+        local = local_path(path)
+        row = self._db.execute("select old_key from staging.plan where local = ?", (encode(local),)).fetchone()
+        if row is None or not row[0]:
+            return None
+        found = self._dest.stat(local)
+        return local if found is not None and has_key(found, self._dest.link_target(local), row[0]) else None
+
+    def take_over(self) -> None:
+        """Write into the ledger which files were found to be as recorded."""
+        after = b""
+        while rows := self._db.execute(
+            "select local, object, md5, size, link, key, settled from staging.plan "
+            "where action = ? and local > ? order by local limit ?",
+            (_TAKE_OVER, after, PAGE),
+        ).fetchall():
+            after = rows[-1][0]
+            files = [
+                Settled(path, object_, md5, size, link, key, bool(settled), False)
+                for path, object_, md5, size, link, key, settled in rows
+            ]
+            self._ledger.settle(self.root, self._owner, files)
+
+
+def through_link(path: Path) -> str:
+    """A sentence on a symbolic link that stands where a folder has to be."""
+    return f"{path} is a symbolic link, and a checkout never writes through one: remove it, or give another DEST."
+
+
+def is_archived(obj: Object) -> bool:
+    """Whether an object was in storage from which it has to be restored before it can be read.
+
+    The class stays as it is while a restored copy can be read, so this is a reason to ask, and not to refuse. S3's
+    `GLACIER_IR` and Google's `ARCHIVE` can be read at once:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects.html,
+    https://cloud.google.com/storage/docs/storage-classes,
+    https://learn.microsoft.com/azure/storage/blobs/archive-rehydrate-overview
+    """
+    return (obj.scheme, (obj.storage_class or "").upper()) in _ARCHIVED
+
+
+_ARCHIVED = {("s3", "GLACIER"), ("s3", "DEEP_ARCHIVE"), ("az", "ARCHIVE")}
+
+
+class _Listed:
+    """Things to list in one error: the first hundred, and how many there are."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._count = 0
+
+    def add(self, text: str) -> None:
+        self._count += 1
+        if len(self._first) < LISTED and text not in self._first:
+            self._first.append(text)
+
+    def raise_as(self, cls: type[DestinationConflict] | type[UnsafePath], what: str, do: str) -> None:
+        if self._count:
+            more = f"\n  and {self._count - len(self._first)} more" if self._count > len(self._first) else ""
+            raise cls(f"{what}. {do}\n" + "\n".join(f"  {text}" for text in self._first) + more)

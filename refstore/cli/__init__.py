@@ -1,0 +1,23 @@
+"""The command line: a skin over the Python API. A command calls it and prints; nothing else in refstore prints.
+
+May import everything. Never holds a rule of its own about stores, sources or versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        words: What follows `refstore` on the command line; None for this process's own.
+
+    Returns:
+        The exit code; `refstore.errors` and `docs/cli.md` list them.
+    """
+    from refstore.cli.app import app
+    from refstore.cli.ending import run
+
+    return run(app, words)

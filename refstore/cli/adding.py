@@ -1,0 +1,236 @@
+"""`init`, `add`, `put`: what makes stores and versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from refstore.cli.options import (
+    Aliases,
+    AllowEmpty,
+    ArtifactOption,
+    Description,
+    DryRun,
+    Exclude,
+    Include,
+    Json,
+    MaxObjects,
+    Metadata,
+    PrefixInArtifact,
+    Quiet,
+    Tags,
+    TypeOption,
+    open_store,
+    short,
+)
+from refstore.cli.output import Output, coloured, count, printable, size
+from refstore.errors import UsageError
+
+if TYPE_CHECKING:
+    from refstore.store import Store
+    from refstore.tracking.result import Recorded
+
+
+def register(app: typer.Typer) -> None:
+    """Give the commands of this file to the application."""
+    app.command()(init)
+    app.command()(add)
+    app.command()(put)
+
+
+def init(
+    context: typer.Context,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PATH]", help="The folder to make it in. Default: the current one.", show_default=False
+        ),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a store here.
+
+    It is the folder .refstore/, to which all other commands look upwards from where they are run.
+    """
+    import refstore
+
+    out = Output(json, quiet)
+    with refstore.create(path or context.obj.store) as store:
+        out.record({"store": str(store.folder), "created": store.created})
+        if not quiet:
+            made = "Made a store in" if store.created else "There is a store already in"
+            out.say(f"{made} {printable(str(store.folder))}")
+
+
+def add(
+    context: typer.Context,
+    uris: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="URI", help="s3://, gs://, az://, https://, a path, or any fsspec URL.", show_default=False
+        ),
+    ],
+    name: ArtifactOption,
+    type: TypeOption = None,
+    alias: Aliases = None,
+    tag: Tags = None,
+    description: Description = None,
+    metadata: Metadata = None,
+    max_objects: MaxObjects = None,
+    checksum: Annotated[
+        bool,
+        typer.Option(
+            "--checksum/--no-checksum",
+            help="Whether to read files and web pages for their checksum, where the service has none.",
+        ),
+    ] = True,
+    include: Include = None,
+    exclude: Exclude = None,
+    prefix: PrefixInArtifact = "",
+    allow_empty: AllowEmpty = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Record external files as a new version.
+
+    The files stay where they are, and nothing is copied. A prefix or folder means all that is below it. ?versionId= and
+    #GENERATION pin one version of one object. What is recorded already makes no new version.
+    """
+    from refstore.cli.bars import bar
+
+    out = Output(json, quiet)
+    with open_store(context) as store:
+        with bar("Listing", out) as progress:
+            result = store.add(
+                uris,
+                name=name,
+                type=type,
+                aliases=alias or (),
+                tags=tag or (),
+                description=description,
+                metadata=_metadata(metadata),
+                max_objects=max_objects,
+                checksum=checksum,
+                include=include or (),
+                exclude=exclude or (),
+                prefix=prefix,
+                allow_empty=allow_empty,
+                dry_run=dry_run,
+                progress=progress,
+            )
+        _print_added(store, result, out)
+
+
+def put(
+    context: typer.Context,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files and folders to store.", show_default=False)],
+    name: ArtifactOption,
+    type: TypeOption = None,
+    alias: Aliases = None,
+    tag: Tags = None,
+    description: Description = None,
+    metadata: Metadata = None,
+    max_objects: MaxObjects = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    prefix: PrefixInArtifact = "",
+    allow_empty: AllowEmpty = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Store local files' content as a new version.
+
+    It is kept in the store's cache, by checksum, once however often it is stored. This is for files that have no other
+    home; use add for files that stay where they are.
+    """
+    from refstore.cli.bars import bar
+
+    out = Output(json, quiet)
+    with open_store(context) as store:
+        with bar("Storing", out) as progress:
+            result = store.put(
+                paths,
+                name=name,
+                type=type,
+                aliases=alias or (),
+                tags=tag or (),
+                description=description,
+                metadata=_metadata(metadata),
+                max_objects=max_objects,
+                include=include or (),
+                exclude=exclude or (),
+                prefix=prefix,
+                allow_empty=allow_empty,
+                dry_run=dry_run,
+                progress=progress,
+            )
+        _print_added(store, result, out)
+
+
+def _metadata(text: str | None) -> Mapping[str, Any] | None:
+    """The JSON object after `--metadata`, or in the file that it names."""
+    if text is None:
+        return None
+    where = "--metadata"
+    if text.startswith("@"):
+        where = text[1:]
+        try:
+            text = Path(where).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise UsageError(f"The file {where} that --metadata names can't be read: {reason}.") from error
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{where} holds no JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise UsageError(f'{where} holds no JSON object: give one, as in \'{{"split": "train"}}\'.')
+    return data
+
+
+def _print_added(store: Store, result: Recorded, out: Output) -> None:
+    from refstore.cli.reading import change_lines
+    from refstore.cli.shapes import added_json, change_json
+
+    if result.dry_run:
+        if out.json:
+            for change in result.changes:
+                out.record(change_json(change, store.backends))
+        elif not out.quiet:
+            for line in change_lines(result.changes):
+                print(line)
+    out.record(added_json(result))
+    if out.json:
+        return
+    label = printable(short(store, result.name))
+    if out.quiet:
+        print(label)
+        return
+    out.notes(result.notes)
+    amount = f"{count(result.file_count, 'file')}, {size(result.size)}"
+    pinned = f"pinned: {pins_text(result.pins)}" if result.pins else ""
+    if not result.new:
+        print(f"{coloured(label, 'bold')} is unchanged: {amount}  {pinned}".rstrip())
+        return
+    changed = ", ".join(
+        f"{number:,} {what}"
+        for number, what in ((result.added, "added"), (result.removed, "removed"), (result.changed, "changed"))
+        if number
+    )
+    parts = [coloured(label, "bold"), amount, f"({changed or 'nothing changed'})", pinned]
+    if result.dry_run:
+        parts[0] = f"Would make {parts[0]}:"
+    print("  ".join(part for part in parts if part))
+
+
+def pins_text(pins: Mapping[Any, int]) -> str:
+    """`version 12, checksum 3`, strongest first."""
+    ordered = sorted(pins.items(), key=lambda item: -item[0].strength)
+    return ", ".join(f"{pin.value} {number:,}" for pin, number in ordered if number)

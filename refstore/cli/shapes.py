@@ -1,0 +1,213 @@
+"""The shapes of `--json`, documented in `docs/cli.md`: a key is always there, null where nothing is known.
+
+Sizes are in bytes, times are UTC in ISO 8601 with a Z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refstore.backends.base import Diagnosis
+    from refstore.backends.registry import Backends
+    from refstore.catalog.queries import ArtifactInfo, Event, ProjectInfo, VersionInfo
+    from refstore.checkout.result import CheckoutResult, Failure
+    from refstore.checkout.status import Drift
+    from refstore.checkout.verify import Verified
+    from refstore.manifest.diff import Change
+    from refstore.manifest.entry import Entry, Object, Pin
+    from refstore.tracking.result import Recorded
+
+
+def pins_json(pins: Mapping[Pin, int]) -> dict[str, int]:
+    """How many files are pinned in which way."""
+    return {pin.value: number for pin, number in pins.items() if number}
+
+
+def object_json(obj: Object, uri: str | None) -> dict[str, Any]:
+    """One external file."""
+    return {
+        "uri": uri,
+        "pin": obj.pin.value,
+        "size": obj.size,
+        "scheme": obj.scheme,
+        "endpoint": obj.endpoint or None,
+        "bucket": obj.bucket or None,
+        "key": obj.key or None,
+        "version": obj.version,
+        "etag": obj.etag,
+        "checksum": None if obj.checksum is None else str(obj.checksum),
+        "mtime": obj.mtime,
+        "storage_class": obj.storage_class,
+    }
+
+
+def file_json(entry: Entry, uri: str | None) -> dict[str, Any]:
+    """One file of a version: `ls NAME:VERSION`."""
+    return {"path": entry.path, **object_json(entry.object, uri)}
+
+
+def change_json(change: Change, backends: Backends) -> dict[str, Any]:
+    """One path that differs: `diff`, `add --dry-run`."""
+    return {
+        "path": change.path,
+        "change": change.kind,
+        "old": _object(change.old, backends),
+        "new": _object(change.new, backends),
+    }
+
+
+def _object(obj: Object | None, backends: Backends) -> dict[str, Any] | None:
+    from refstore.checkout.result import uri_of
+
+    return None if obj is None else object_json(obj, uri_of(obj, backends))
+
+
+def version_json(info: VersionInfo) -> dict[str, Any]:
+    """One version: `ls NAME`, `show`, `add`."""
+    return {
+        "name": f"{info.artifact.artifact}:v{info.number}",
+        "qualified_name": f"{info.artifact}:v{info.number}",
+        "entity": info.artifact.entity or None,
+        "project": info.artifact.project,
+        "artifact": info.artifact.artifact,
+        "number": info.number,
+        "type": info.type,
+        "id": info.id,
+        "digest": info.manifest,
+        "aliases": list(info.aliases),
+        "tags": list(info.tags),
+        "description": info.description or None,
+        "metadata": dict(info.metadata),
+        "size": info.size,
+        "file_count": info.file_count,
+        "created": info.created,
+        "sources": list(info.sources),
+        "run": info.run or None,
+        "deleted": info.deleted,
+        "renumbered_from": info.was,
+    }
+
+
+def artifact_json(info: ArtifactInfo) -> dict[str, Any]:
+    """One artifact: `ls`."""
+    return {
+        "name": str(info.name),
+        "entity": info.name.entity or None,
+        "project": info.name.project,
+        "artifact": info.name.artifact,
+        "type": info.type,
+        "description": info.description or None,
+        "versions": info.versions,
+        "latest": info.latest,
+        "aliases": dict(info.aliases),
+        "size": info.size,
+        "file_count": info.file_count,
+        "created": info.created,
+        "updated": info.updated,
+    }
+
+
+def project_json(info: ProjectInfo) -> dict[str, Any]:
+    """One project: `ls --projects`."""
+    return {
+        "entity": info.entity or None,
+        "project": info.project,
+        "artifacts": info.artifacts,
+        "versions": info.versions,
+        "updated": info.updated,
+    }
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """One event: `log`."""
+    return {
+        "time": event.time,
+        "kind": event.kind,
+        "subject": event.subject,
+        "detail": event.detail,
+        "record": event.record,
+    }
+
+
+def added_json(result: Recorded) -> dict[str, Any]:
+    """What `add` and `put` did."""
+    return {
+        "name": result.name,
+        "version": None if result.version is None else version_json(result.version),
+        "new": result.new,
+        "dry_run": result.dry_run,
+        "added": result.added,
+        "removed": result.removed,
+        "changed": result.changed,
+        "file_count": result.file_count,
+        "size": result.size,
+        "pins": pins_json(result.pins),
+        "markers": result.markers,
+        "notes": list(result.notes),
+    }
+
+
+def failure_json(failure: Failure) -> dict[str, Any]:
+    """One file that could not be had: `checkout`, `verify`."""
+    return {
+        "path": failure.path,
+        "uri": failure.uri,
+        "kind": failure.kind,
+        "message": failure.message,
+        "recorded": object_json(failure.recorded, failure.uri),
+        "found": None if failure.found is None else object_json(failure.found, None),
+    }
+
+
+def checkout_json(name: str, result: CheckoutResult) -> dict[str, Any]:
+    """What `checkout` did."""
+    return {
+        "name": name,
+        "dest": str(result.dest),
+        "written": result.written,
+        "kept": result.kept,
+        "removed": result.removed,
+        "escaped": result.escaped,
+        "unverified": result.unverified,
+        "from_cache": result.from_cache,
+        "bytes_transferred": result.bytes_transferred,
+        "failures": [failure_json(failure) for failure in result.failures],
+    }
+
+
+def drift_json(drift: Drift, backends: Backends) -> dict[str, Any]:
+    """One file against its source: `status`."""
+    return {
+        "path": drift.path,
+        "state": drift.state,
+        "recorded": _object(drift.recorded, backends),
+        "found": _object(drift.found, backends),
+    }
+
+
+def verified_json(found: Verified) -> dict[str, Any]:
+    """One file that was looked for: `verify`."""
+    return {
+        "path": found.path,
+        "uri": found.uri,
+        "state": found.state,
+        "message": found.message or None,
+        "recorded": object_json(found.recorded, found.uri),
+        "found": None if found.found is None else object_json(found.found, None),
+    }
+
+
+def diagnosis_json(uri: str, found: Diagnosis) -> dict[str, Any]:
+    """What `doctor` found."""
+    return {
+        "uri": uri,
+        "url": found.url,
+        "scheme": found.location.scheme,
+        "endpoint": found.location.endpoint or None,
+        "bucket": found.location.bucket or None,
+        "key": found.location.key or None,
+        "pin": found.pin.value,
+        "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in found.checks],
+    }

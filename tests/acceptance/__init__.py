@@ -1,0 +1,1 @@
+"""What refstore promises of size and of accidents, held against real servers and real kills."""
