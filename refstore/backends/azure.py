@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 
 from refstore.backends.aio import Pieces
 from refstore.backends.azure_accounts import HELP, account_of, ambient, for_record
@@ -32,6 +33,10 @@ from refstore.errors import (
     SourceUnavailable,
 )
 from refstore.manifest.entry import Entry, Object, Pin
+
+for _package in ("azure.storage.blob", "azure.identity", "aiohttp"):
+    if find_spec(_package) is None:
+        raise ModuleNotFoundError(f"{_package} is not installed", name=_package)  # the registry says what to install
 
 
 class AzureBackend(Backend):

@@ -14,6 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from refstore.backends.aio import PIECE, Pieces
@@ -45,6 +46,10 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._\-]*", re.IGNORECASE)
 _PINNED = re.compile(r"(.+)#([0-9]+)", re.DOTALL)
 _SIGNED = re.compile(r"[?&](x-goog-signature|x-goog-credential|googleaccessid|signature)=", re.IGNORECASE)
 _PERMISSIONS = ("storage.objects.list", "storage.objects.get", "storage.buckets.get")
+
+
+if find_spec("gcsfs") is None:
+    raise ModuleNotFoundError("gcsfs is not installed", name="gcsfs")  # the registry says what to install
 
 
 class GCSBackend(Backend):

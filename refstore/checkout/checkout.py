@@ -83,7 +83,7 @@ def checkout(
     progress = progress or Silent()
     _check_outside(dest, ledger.path.parent)
     with Destination(dest, ledger.path.parent) as place, ledger.staging(Plan.schema) as db:
-        plan = Plan(db, ledger, place, owner, force)
+        plan = Plan(db, ledger, place, cache, owner, force)
         plan.make(entries, Selection(paths), label)
         plan.take_over()
         outcome = Outcome()

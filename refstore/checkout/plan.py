@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from refstore.checkout.cache import Cache
 from refstore.checkout.destination import Blocked, Destination
 from refstore.checkout.ledger import (
     WRITTEN_COLUMNS,
@@ -96,17 +97,20 @@ class Plan:
         db: From there.
         ledger: The ledger.
         dest: The destination.
+        cache: Where the symbolic links point that checkouts make.
         owner: The artifact that files belong to.
         force: Whether what is not ours, or was changed, may be replaced.
     """
 
     schema = _SCHEMA
 
-    def __init__(self, db: sqlite3.Connection, ledger: Ledger, dest: Destination, owner: str, force: bool) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, ledger: Ledger, dest: Destination, cache: Cache, owner: str, force: bool
+    ) -> None:
         self.totals = Totals()
         self._db, self._ledger, self._dest, self._owner, self._force = db, ledger, dest, owner, force
         self.root = ledger.root(dest.path)
-        self._known = Recognition(dest)
+        self._known = Recognition(dest, cache)
         self._conflicts = _Listed()
         self._sources = _Listed()
         self._unsafe = _Listed()
@@ -221,8 +225,8 @@ class Plan:
         ours = self._known.content_if_ours(local, found, written)
         key = self._known.key(local, found, written)
         if ours is not None and written is not None:
-            was, link = ours, written.link or ""
-            size = written.size if stat.S_ISLNK(found.st_mode) and written.size is not None else found.st_size
+            was, link = ours, "symlink" if stat.S_ISLNK(found.st_mode) else written.link or ""
+            size = self._known.size(local, found)
             same_object = (written.object, written.md5) == (object_, was) or (
                 (written.pending_object, written.pending_md5) == (object_, was)
             )
@@ -237,7 +241,9 @@ class Plan:
                 return self._there(settled, nothing_new=unchanged and written.settled)
             return self._write(local, entry, object_, md5, key)
         if (here := self._known.prove(local, found, obj, md5)) is not None:
-            settled = Settled(encode(local), object_, here, found.st_size, "", key, is_settled(found), False)
+            link = "symlink" if stat.S_ISLNK(found.st_mode) else ""
+            size = self._known.size(local, found)
+            settled = Settled(encode(local), object_, here, size, link, key, is_settled(found), False)
             return self._there(settled, nothing_new=False)
         if not self._force:
             self._conflicts.add(local)

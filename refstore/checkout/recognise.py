@@ -100,7 +100,7 @@ class Recognition:
         return digests is not None and digests[strong.algorithm] == strong.value
 
     def size(self, local: str, found: os.stat_result) -> int:
-        """The size of a file's content in bytes; of a link into the cache that of what it points to. -1 for all else."""
+        """The size of a file's content in bytes, also by way of a link into the cache; -1 for all else."""
         if stat.S_ISREG(found.st_mode):
             return found.st_size
         target = Path(self._dest.link_target(local))

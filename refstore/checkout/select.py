@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from refstore.errors import ArtifactNotFound
+from refstore.globs import matcher
 
 
 class Selection:
-    """A set of globs over entry paths. With no globs it takes everything.
+    """A set of globs over entry paths, as `refstore.globs` reads them. With no globs it takes everything.
 
-    `*` and `?` stay within one part of a path, `**` crosses parts, `[a-z]` and `[!a-z]` are sets. A glob takes in a
-    folder with all that is below it: `train` takes `train/a.png`, and never `train2/a.png`. A glob that is exactly an
-    entry's path means that entry, whatever characters it holds.
+    A glob takes in a folder with all that is below it: `train` takes `train/a.png`, and never `train2/a.png`. One that
+    is exactly an entry's path means that entry, whatever characters it holds.
 
     Attributes:
         globs: As given, without trailing slashes.
@@ -21,7 +20,7 @@ class Selection:
 
     def __init__(self, globs: Sequence[str] = ()) -> None:
         self.globs = tuple(glob.rstrip("/") or glob for glob in globs)
-        self._patterns = [_compiled(glob) for glob in self.globs]
+        self._matchers = [matcher([glob, glob + "/**"]) for glob in self.globs]
         self._used: set[int] = set()
 
     def __bool__(self) -> bool:
@@ -32,8 +31,8 @@ class Selection:
         if not self.globs:
             return True
         found = False
-        for number, (glob, pattern) in enumerate(zip(self.globs, self._patterns, strict=True)):
-            if path == glob or path.startswith(glob + "/") or pattern.fullmatch(path):
+        for number, (glob, matches) in enumerate(zip(self.globs, self._matchers, strict=True)):
+            if path == glob or path.startswith(glob + "/") or matches(path):
                 self._used.add(number)
                 found = True
         return found
@@ -49,37 +48,3 @@ class Selection:
             raise ArtifactNotFound(
                 f"No file of {label} matches {', '.join(map(repr, unused))}: see `refstore ls {label}`."
             )
-
-
-def _compiled(glob: str) -> re.Pattern[str]:
-    try:
-        return re.compile(_regex(glob) + r"(/.*)?", re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(glob) + r"(/.*)?", re.DOTALL)
-
-
-def _regex(glob: str) -> str:
-    out, i = "", 0
-    while i < len(glob):
-        c = glob[i]
-        i += 1
-        if c == "*":
-            if glob[i : i + 1] != "*":
-                out += "[^/]*"
-                continue
-            while glob[i : i + 1] == "*":
-                i += 1
-            if glob[i : i + 1] == "/":
-                i += 1
-                out += "(?:.*/)?"
-            else:
-                out += ".*"
-        elif c == "?":
-            out += "[^/]"
-        elif c == "[" and (end := glob.find("]", i + 2 if glob[i : i + 1] in "!^" else i + 1)) > 0:
-            inside = glob[i:end].replace("\\", "\\\\").replace("[", "\\[")
-            i = end + 1
-            out += "(?!/)[" + ("^" + inside[1:] if inside[0] in "!^" else inside) + "]"
-        else:
-            out += re.escape(c)
-    return out

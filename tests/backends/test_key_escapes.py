@@ -1,6 +1,9 @@
-"""Keys in URIs, and which configured endpoint serves them."""
+"""What the GCS and Azure backends share: keys in URIs, which endpoint serves them, and that they come as extras."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -51,3 +54,29 @@ def test_the_longest_match_at_a_boundary_serves() -> None:
     assert serving(settings, ("gs",), "c", "") is narrow
     assert serving(settings, ("gs",), "bb", "x") is None
     assert named(settings, ("gs",), "other") is None
+
+
+@pytest.mark.parametrize(
+    ("package", "uri", "extra"),
+    [
+        ("gcsfs", "gs://b/k", "gcs"),
+        ("azure.identity", "az://c/k", "azure"),
+        ("azure.storage.blob", "az://c/k", "azure"),
+    ],
+)
+def test_what_to_install_is_said_where_a_package_is_missing(package: str, uri: str, extra: str) -> None:
+    code = (
+        "import importlib.util, sys\n"
+        "real = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == sys.argv[1] else real(name, *rest)\n"
+        "from refstore.backends.registry import Backends\n"
+        "from refstore.config import Settings\n"
+        "from refstore.errors import UnsupportedScheme\n"
+        "try:\n"
+        "    Backends(Settings()).for_uri(sys.argv[2])\n"
+        "except UnsupportedScheme as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, package, uri], capture_output=True, text=True, check=False)
+    assert f"pip install 'refstore[{extra}]'" in done.stdout, done.stderr
+    assert package in done.stdout

@@ -38,18 +38,19 @@ def test_kill_9_at_any_moment_leaves_only_whole_files_that_the_next_checkout_cal
     assert not (workshop.out / ".refstore-tmp").exists()
 
 
-def test_kill_9_while_one_version_replaces_another_ends_in_either_of_them(workshop: Workshop) -> None:
+@pytest.mark.parametrize("link", ["auto", "symlink"])
+def test_kill_9_while_one_version_replaces_another_ends_in_either_of_them(workshop: Workshop, link: str) -> None:
     one = workshop.entries(workshop.write(FILES, "one"), checksum=False)
     new = {name: data[::-1] for name, data in FILES.items() if name < "d4"} | {"d9/new": b"new", "d4": b"now a file"}
     other = workshop.entries(workshop.write(new, "other"), checksum=False)
-    workshop.checkout(one)
+    workshop.checkout(one, link=link)
     draw = random.Random(11)
     for n in range(8):
-        child = workshop.start((other, one)[n % 2], label=f"m:v{n % 2}")
+        child = workshop.start((other, one)[n % 2], label=f"m:v{n % 2}", link=link)
         workshop.interrupt(child, draw.uniform(0, 0.3), signal.SIGKILL)
-    workshop.checkout(other, label="m:v1")
+    workshop.checkout(other, label="m:v1", link=link)
     assert tree(workshop.out) == new
-    workshop.checkout(one, label="m:v0")
+    workshop.checkout(one, label="m:v0", link=link)
     assert tree(workshop.out) == FILES
 
 
