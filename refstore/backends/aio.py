@@ -90,7 +90,7 @@ class Pieces:
         if not self._open:
             raise StopIteration
         try:
-            piece = self._next.result()
+            piece: bytes = self._next.result()
         except Exception as error:
             self.close()
             raise self._translate(error) from error

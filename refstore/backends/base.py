@@ -1,12 +1,12 @@
 """The interface between refstore and one storage scheme.
 
-A backend only reads: there is no method here that could write to a source, and none may be added. It knows nothing of the
-catalog. One instance serves many threads at once.
+A backend only reads: there is no method here that could write to a source, and none may be added. It knows nothing of
+the catalog. One instance serves many threads at once.
 
 Every method raises the errors of `refstore.errors` and no others for what the outside can do to it: `SourceMissing`,
-`SourceChanged`, `SourceUnreadable`, `SourceDenied`, `CredentialsMissing`, `SourceUnavailable`, `InvalidURI` and its kind. Each
-message is one sentence that holds the URI. Throttling and broken connections are retried inside the backend, where the client
-library does that; what `Reading.chunks` loses half-way the caller fetches again from where it stopped.
+`SourceChanged`, `SourceUnreadable`, `SourceDenied`, `CredentialsMissing`, `SourceUnavailable`, `InvalidURI` and its
+kind. Each message is one sentence that holds the URI. Throttling and broken connections are retried inside the backend,
+where the client library does that; what `Reading.chunks` loses half-way the caller fetches again from where it stopped.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Proof:
     Attributes:
         checksum: The digest. For a multipart ETag, the MD5 of its parts' MD5s (as `md5`).
         part_size: In bytes, where the digest is one over parts; None for a plain digest.
-        certain: True where the service says that this is a digest of the content. False where it looks like one but may be
-            an opaque token (an S3 ETag without word of its encryption): then a mismatch counts only if the bytes
+        certain: True where the service says that this is a digest of the content. False where it looks like one but may
+            be an opaque token (an S3 ETag without word of its encryption): then a mismatch counts only if the bytes
             differ from one read to the next.
     """
 
@@ -161,7 +161,7 @@ class Backend(ABC):
 
     @abstractmethod
     def uri(self, at: Location | Object) -> str:
-        """The URI to show a person, version included, with what has a meaning in URIs escaped. `parse` reads it back."""
+        """The URI to show a person, version included, escaped where URIs need it. `parse` reads it back."""
 
     @abstractmethod
     def find(self, location: Location, *, checksum: bool = True) -> Iterator[Page]:
@@ -173,7 +173,8 @@ class Backend(ABC):
 
         Args:
             location: From `parse`. With a `version` it is one object.
-            checksum: False to not read content just for its checksum (files, HTTP); listings that carry one give it anyway.
+            checksum: False to not read content just for its checksum (files, HTTP); listings that carry one give it
+                anyway.
 
         Raises:
             SourceMissing: The object or the bucket does not exist, or the version doesn't.
@@ -192,8 +193,8 @@ class Backend(ABC):
     def open(self, obj: Object, *, start: int = 0, length: int | None = None) -> Reading:
         """Read the recorded bytes: that version, or under a precondition (If-Match, generation), or not at all.
 
-        One request. What the response says of itself (ETag, version, size) is compared with the record before the first byte
-        is handed out.
+        One request, and few more where something is wrong or a digest needs them. What the response says of itself
+        (ETag, version, size) is compared with the record before the first byte is handed out.
 
         Args:
             obj: As recorded.
@@ -208,4 +209,4 @@ class Backend(ABC):
 
     @abstractmethod
     def diagnose(self, location: Location) -> Diagnosis:
-        """Try out, read-only, what works at a location: credentials, listing, versions, reading. Never raises for what it finds."""
+        """Try out, read-only, what works at a location. Never raises for what it finds."""

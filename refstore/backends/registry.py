@@ -66,7 +66,8 @@ class Backends:
                     backend = getattr(import_module(module), cls)
                 except ImportError as error:
                     raise UnsupportedScheme(
-                        f"{scheme}:// needs a package that is not installed ({error.name}): pip install 'refstore[{extra}]'."
+                        f"{scheme}:// needs a package that is not installed ({error.name}): pip install "
+                        f"'refstore[{extra}]'."
                     ) from error
                 self._made[name] = backend(self.settings) if name in _MODULES else backend(self.settings, name)
             return self._made[name]

@@ -43,8 +43,8 @@ class Claim:
 def settle(claims: Iterable[Claim]) -> dict[str, int]:
     """The number of each version.
 
-    Where several claim one, the earliest by (time, id) keeps it, and the others get the next free ones. A number that was
-    ever claimed is free for nobody else.
+    Where several claim one, the earliest by (time, id) keeps it, and the others get the next free ones. A number that
+    was ever claimed is free for nobody else.
     """
     ordered = sorted(claims, key=lambda claim: (claim.time, claim.id))
     holders: dict[int, str] = {}

@@ -9,23 +9,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from refstore.backends.registry import Backends
+from refstore.checkout.archived import check_archived
 from refstore.checkout.cache import Cache
 from refstore.checkout.destination import Destination
 from refstore.checkout.fetch import Arrived, Fetcher, find_cached
 from refstore.checkout.ledger import Ledger
 from refstore.checkout.links import Link, check_link, parse_link
-from refstore.checkout.parallel import in_parallel
 from refstore.checkout.pinned import PinnedReads
-from refstore.checkout.plan import Plan, Work
-from refstore.checkout.result import GONE, CheckoutResult, counted, uri_of
+from refstore.checkout.plan import Plan
+from refstore.checkout.result import GONE, CheckoutResult, counted
 from refstore.checkout.select import Selection
 from refstore.checkout.transfer import Outcome, Transfer
-from refstore.errors import CheckoutIncomplete, RefstoreError, SourceUnreadable, StorageFull, UnsafePath
+from refstore.errors import CheckoutIncomplete, StorageFull, UnsafePath
 from refstore.manifest.entry import Entry
 from refstore.progress import Progress, Silent
-
-ARCHIVED_NAMED = 20
-"""After so many archived objects that can't be read, the others aren't asked for."""
 
 
 def checkout(
@@ -90,7 +87,7 @@ def checkout(
         if plan.totals.write or plan.totals.drop:
             if plan.totals.write and kind.through_cache:
                 check_link(kind, cache.make(), place.temporary_path)
-            _check_archived(plan, cache, backends, label, jobs)
+            check_archived(plan, cache, backends, label, jobs)
             _check_space(plan, place, cache, kind, label)
             progress.total(plan.totals.write, plan.totals.write_bytes)
             stop, arrived = threading.Event(), Arrived()
@@ -146,40 +143,6 @@ def _result(
         f"The first: {failures[0].path}: {failures[0].message}",
         failures,
     )
-
-
-def _check_archived(plan: Plan, cache: Cache, backends: Backends, label: str, jobs: int) -> None:
-    """Ask for the first byte of what was archived when it was recorded: restored copies can be read, the rest can't."""
-    if not plan.totals.archived:
-        return
-
-    def ask(work: Work) -> str | None:
-        if find_cached(work, cache) is not None:
-            return None
-        obj = work.entry.object
-        try:
-            with backends.for_object(obj).open(obj, start=0, length=1) as reading:
-                next(iter(reading.chunks), b"")
-        except SourceUnreadable:
-            return f"{work.entry.path} ({obj.storage_class}): {uri_of(obj, backends)}"
-        except RefstoreError:
-            # the transfer will say it better
-            return None
-        return None
-
-    unreadable: list[str] = []
-    for found in in_parallel(ask, plan.work(archived=True), jobs):
-        if found is not None:
-            unreadable.append(found)
-        if len(unreadable) >= ARCHIVED_NAMED:
-            break
-    if unreadable:
-        count = f"At least {len(unreadable)}" if len(unreadable) >= ARCHIVED_NAMED else str(len(unreadable))
-        raise SourceUnreadable(
-            f"{count} of the {plan.totals.archived} archived objects of {label} have to be restored first. "
-            "Restore them (S3: RestoreObject; Azure: set the tier to Hot or Cool), or leave them out with --path:\n"
-            + "\n".join(f"  {line}" for line in sorted(unreadable))
-        )
 
 
 def _check_space(plan: Plan, place: Destination, cache: Cache, link: Link, label: str) -> None:

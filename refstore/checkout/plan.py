@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from refstore.checkout.archived import is_archived
 from refstore.checkout.cache import Cache
+from refstore.checkout.conflicts import Listed, through_link
 from refstore.checkout.destination import Blocked, Destination
 from refstore.checkout.ledger import (
     WRITTEN_COLUMNS,
@@ -34,8 +36,6 @@ from refstore.errors import DestinationConflict, UnsafePath
 from refstore.manifest.entry import Entry, Object
 
 PAGE = 1000
-LISTED = 100
-"""The most paths that one error lists."""
 
 _SCHEMA = """
 create table staging.page (number integer primary key, local blob not null, object blob not null);
@@ -44,6 +44,9 @@ create table staging.plan (
     text, settled integer, old_key text, archived integer
 ) without rowid;
 create table staging.drop_ (local blob primary key, way integer not null, key text) without rowid;
+create table staging.appeared (
+    local blob primary key, object blob, md5 text, size integer, link text, key text, settled integer
+) without rowid;
 create table staging.folded (name text primary key, path text not null) without rowid;
 """
 _WRITE, _KEEP, _TAKE_OVER = range(3)
@@ -111,9 +114,9 @@ class Plan:
         self._db, self._ledger, self._dest, self._owner, self._force = db, ledger, dest, owner, force
         self.root = ledger.root(dest.path)
         self._known = Recognition(dest, cache)
-        self._conflicts = _Listed()
-        self._sources = _Listed()
-        self._unsafe = _Listed()
+        self._conflicts = Listed()
+        self._sources = Listed()
+        self._unsafe = Listed()
 
     def make(self, entries: Iterable[Entry], selection: Selection, label: str) -> None:
         """Compare everything.
@@ -239,6 +242,12 @@ class Plan:
                     self._owner,
                 )
                 return self._there(settled, nothing_new=unchanged and written.settled)
+            if was and was != written.md5 and written.pending_object is not None:
+                # it came to its place and was never settled; a new intent would make it nobody's
+                self._db.execute(
+                    "insert into staging.appeared values (?, ?, ?, ?, ?, ?, ?)",
+                    (encode(local), written.pending_object, was, size, link, key, is_settled(found)),
+                )
             return self._write(local, entry, object_, md5, key)
         if (here := self._known.prove(local, found, obj, md5)) is not None:
             link = "symlink" if stat.S_ISLNK(found.st_mode) else ""
@@ -373,12 +382,15 @@ class Plan:
         return local if found is not None and has_key(found, self._dest.link_target(local), row[0]) else None
 
     def take_over(self) -> None:
-        """Write into the ledger which files were found to be as recorded."""
+        """Write into the ledger which files were found to be as recorded, and which an unfinished checkout left."""
+        self._take_over(f"staging.plan where action = {_TAKE_OVER}")
+        self._take_over("staging.appeared where 1")
+
+    def _take_over(self, which: str) -> None:
         after = b""
         while rows := self._db.execute(
-            "select local, object, md5, size, link, key, settled from staging.plan "
-            "where action = ? and local > ? order by local limit ?",
-            (_TAKE_OVER, after, PAGE),
+            f"select local, object, md5, size, link, key, settled from {which} and local > ? order by local limit ?",
+            (after, PAGE),
         ).fetchall():
             after = rows[-1][0]
             files = [
@@ -386,41 +398,3 @@ class Plan:
                 for path, object_, md5, size, link, key, settled in rows
             ]
             self._ledger.settle(self.root, self._owner, files)
-
-
-def through_link(path: Path) -> str:
-    """A sentence on a symbolic link that stands where a folder has to be."""
-    return f"{path} is a symbolic link, and a checkout never writes through one: remove it, or give another DEST."
-
-
-def is_archived(obj: Object) -> bool:
-    """Whether an object was in storage from which it has to be restored before it can be read.
-
-    The class stays as it is while a restored copy can be read, so this is a reason to ask, and not to refuse. S3's
-    `GLACIER_IR` and Google's `ARCHIVE` can be read at once:
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects.html,
-    https://cloud.google.com/storage/docs/storage-classes,
-    https://learn.microsoft.com/azure/storage/blobs/archive-rehydrate-overview
-    """
-    return (obj.scheme, (obj.storage_class or "").upper()) in _ARCHIVED
-
-
-_ARCHIVED = {("s3", "GLACIER"), ("s3", "DEEP_ARCHIVE"), ("az", "ARCHIVE")}
-
-
-class _Listed:
-    """Things to list in one error: the first hundred, and how many there are."""
-
-    def __init__(self) -> None:
-        self._first: list[str] = []
-        self._count = 0
-
-    def add(self, text: str) -> None:
-        self._count += 1
-        if len(self._first) < LISTED and text not in self._first:
-            self._first.append(text)
-
-    def raise_as(self, cls: type[DestinationConflict] | type[UnsafePath], what: str, do: str) -> None:
-        if self._count:
-            more = f"\n  and {self._count - len(self._first)} more" if self._count > len(self._first) else ""
-            raise cls(f"{what}. {do}\n" + "\n".join(f"  {text}" for text in self._first) + more)

@@ -15,13 +15,14 @@ import time
 from dataclasses import dataclass, field
 
 from refstore.backends.registry import Backends
+from refstore.checkout.conflicts import through_link
 from refstore.checkout.destination import Blocked, Destination
 from refstore.checkout.disk import storage_error
 from refstore.checkout.fetch import Arrived, Fetched, Fetcher
 from refstore.checkout.ledger import Ledger, Settled, has_key, is_settled, stat_key
 from refstore.checkout.paths import encode
 from refstore.checkout.pinned import Stopped
-from refstore.checkout.plan import Plan, Work, through_link
+from refstore.checkout.plan import Plan, Work
 from refstore.checkout.result import DENIED, GONE, UNAVAILABLE, Failure, failure_of
 from refstore.errors import CheckoutError, DestinationConflict, RefstoreError, StorageFull, UnsafePath
 from refstore.progress import Progress

@@ -60,7 +60,7 @@ def _host() -> str:
 
 
 def remove_unfinished(scratch: Path) -> None:
-    """Delete what killed processes left in the folder for unfinished files: those of this machine, and all over a day old."""
+    """Delete what killed processes of this machine left among the unfinished files, and all over a day old."""
     names = [item for item in scratch.glob("transaction-*.tmp") if item.is_file()] if scratch.is_dir() else []
     for path in names:
         _, host, pid, _ = (*path.name.split("-"), "", "", "")[:4]

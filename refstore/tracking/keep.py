@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from refstore.backends.local_paths import path_of
+from refstore.backends.local.paths import path_of
 from refstore.backends.registry import Backends
 from refstore.catalog.staging import Staging
 from refstore.checkout.cache import Cache

@@ -14,8 +14,10 @@ from tests.servers.running import Run
 from .conftest import NewStore, write_tree
 from .killing import Warm, check_whole, content, leftovers, state
 
+pytestmark = pytest.mark.timeout(600)
+
 FILES = 1000
-OBJECTS = 400
+OBJECTS = 250
 MOMENTS = 20
 CHANGES = (1, 2, 3, 4, 6, 8)  # kills before so manieth changes of the file system, besides those by the clock
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import pytest
 
-from refstore.backends import azure_listing
 from refstore.backends.aio import run
 from refstore.backends.azure import AzureBackend
-from refstore.backends.azure_accounts import Account, ambient
-from refstore.backends.azure_client import AzureClient
+from refstore.backends.azure import listing as azure_listing
+from refstore.backends.azure.accounts import Account, ambient
+from refstore.backends.azure.client import AzureClient
 from refstore.backends.base import Location
 from refstore.config import Endpoint, Settings
 from refstore.errors import (

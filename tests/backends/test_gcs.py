@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 import pytest
 
-from refstore.backends import gcs as gcs_module
 from refstore.backends.base import Location
 from refstore.backends.gcs import GCSBackend
-from refstore.backends.gcs_client import GCSClient
+from refstore.backends.gcs import backend as gcs_module
+from refstore.backends.gcs.client import GCSClient
 from refstore.config import Endpoint, Settings
 from refstore.errors import (
     CredentialsMissing,

@@ -18,8 +18,8 @@ from fsspec.registry import _registry
 
 from refstore.backends.base import Location
 from refstore.backends.generic import GenericBackend
-from refstore.backends.generic_fs import translated
-from refstore.backends.generic_info import object_of
+from refstore.backends.generic.fs import translated
+from refstore.backends.generic.info import object_of
 from refstore.backends.registry import Backends
 from refstore.config import Settings
 from refstore.errors import (

@@ -18,8 +18,8 @@ import pytest
 
 from refstore.backends.base import Location
 from refstore.backends.http import HTTPBackend
-from refstore.backends.http_index import read_index
-from refstore.backends.http_url import segment_of
+from refstore.backends.http.index import read_index
+from refstore.backends.http.url import segment_of
 from refstore.config import Settings
 from refstore.errors import (
     InvalidURI,

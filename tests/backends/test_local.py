@@ -17,7 +17,7 @@ import pytest
 
 from refstore.backends.base import Location, Page
 from refstore.backends.local import LocalBackend
-from refstore.backends.local_paths import key_of, path_of
+from refstore.backends.local.paths import key_of, path_of
 from refstore.config import Settings
 from refstore.errors import (
     InvalidURI,
@@ -217,8 +217,8 @@ def test_a_large_tree_comes_in_pages_and_in_order(backend: LocalBackend, tmp_pat
 def test_a_folder_with_more_names_than_one_run_is_whole_and_takes_no_more_memory(
     backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refstore.backends.local._SORTED_RUN", 100)
-    monkeypatch.setattr("refstore.backends.local._PAGE", 100)
+    monkeypatch.setattr("refstore.backends.local.backend._SORTED_RUN", 100)
+    monkeypatch.setattr("refstore.backends.local.backend._PAGE", 100)
 
     def peak(count: int) -> int:
         folder = tmp_path / str(count)
@@ -367,7 +367,7 @@ root = sys.argv[1]
 from refstore.backends.local import LocalBackend
 from refstore.config import Settings
 from refstore.errors import SourceDenied
-import refstore.backends.local_reading, encodings.unicode_escape
+import refstore.backends.local.reading, encodings.unicode_escape
 if os.getuid() == 0:
     os.setgroups([])
     os.setuid(65534)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refstore.backends.s3 import S3Backend
-from refstore.backends.s3_endpoint import AWS, VARIABLES, for_place, for_record, normalized
+from refstore.backends.s3.endpoint import AWS, VARIABLES, for_place, for_record, normalized
 from refstore.config import Endpoint, Settings
 from refstore.errors import InvalidSetting
 from refstore.manifest.entry import Object

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from refstore.backends.base import Location
 from refstore.backends.s3 import S3Backend
-from refstore.backends.s3_uri import render, split
+from refstore.backends.s3.uri import render, split
 from refstore.config import Settings
 from refstore.errors import InvalidURI, SecretInURI
 from tests.backends.conformance import ODD_KEYS

@@ -14,8 +14,8 @@ import pytest
 
 from refstore.backends.base import Location
 from refstore.backends.s3 import S3Backend
-from refstore.backends.s3_client import S3Client
-from refstore.backends.s3_endpoint import AWS
+from refstore.backends.s3.client import S3Client
+from refstore.backends.s3.endpoint import AWS
 from refstore.config import Endpoint, Settings
 from refstore.errors import SourceChanged, SourceDenied, SourceMissing, SourceUnavailable, SourceUnreadable
 from refstore.manifest.entry import Object, Pin

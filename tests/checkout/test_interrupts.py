@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import signal
@@ -14,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from refstore.checkout.destination import Destination
+from refstore.checkout.ledger import identity
+from refstore.checkout.plan import Plan
+from refstore.checkout.select import Selection
 from refstore.errors import StorageFull
 from tests.checkout.workshop import Workshop, ordered, tree
 from tests.servers.faults import FaultProxy
@@ -52,6 +57,28 @@ def test_kill_9_while_one_version_replaces_another_ends_in_either_of_them(worksh
     assert tree(workshop.out) == new
     workshop.checkout(one, label="m:v0", link=link)
     assert tree(workshop.out) == FILES
+
+
+def test_two_kills_in_a_row_around_one_rename_do_not_make_a_file_nobodys(workshop: Workshop) -> None:
+    (first,) = workshop.entries(workshop.write({"f": b"first"}, "one"), checksum=False)
+    (second,) = workshop.entries(workshop.write({"f": b"second"}, "two"), checksum=False)
+    workshop.checkout([first])
+    root = workshop.ledger.root(workshop.out)
+    # killed after the rename: what was intended is there, and not settled
+    md5 = hashlib.md5(b"second").hexdigest()
+    workshop.ledger.intend(root, "m", [(b"f", identity(second.object), md5)], [])
+    (workshop.out / "f").write_bytes(b"second")
+    # and then, on the way back, killed before the rename
+    with (
+        Destination(workshop.out, workshop.root) as dest,
+        workshop.ledger.staging(Plan.schema) as db,
+    ):
+        plan = Plan(db, workshop.ledger, dest, workshop.cache, "m", False)
+        plan.make([first], Selection(), "m:v0")
+        plan.take_over()
+        workshop.ledger.intend(root, "m", [(b"f", identity(first.object), hashlib.md5(b"first").hexdigest())], [])
+    workshop.checkout([first])
+    assert tree(workshop.out) == {"f": b"first"}
 
 
 def partial_size(folder: Path) -> int:

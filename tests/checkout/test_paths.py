@@ -25,7 +25,7 @@ ODD = [
     "con",
     "x.",
 ]
-LONG = st.builds(lambda text, times: text * times, st.text("a.é%\0\\: ", min_size=1, max_size=4), st.integers(60, 130))
+LONG = st.builds(lambda text, times: text * times, st.text("a.é%\0\\: ", min_size=1, max_size=4), st.integers(60, 80))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 PATHS = st.lists(TEXT | st.sampled_from(ODD) | LONG, max_size=3).map("/".join)
 

@@ -1,4 +1,4 @@
-"""Situations in which tools for references are known to lose data or to hand out the wrong bytes; what must happen in each."""
+"""Situations in which tools for references have lost data or handed out wrong bytes, and what must happen instead."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_prefix_with_a_typo_is_an_error_and_not_an_empty_version(s3: S3Server,
     bucket = s3.make_bucket()
     s3.put(bucket, "data/a", b"1")
     for uri in (f"s3://{bucket}/dta", f"s3://{bucket}/dta/", f"s3://{bucket}x/data"):
-        with pytest.raises(SourceMissing, match="dta|bucket"):
+        with pytest.raises(SourceMissing, match=r"dta|bucket"):
             store.add(uri, name="x")
     assert nothing_recorded(store)
     assert store.add(f"s3://{bucket}/dta/", name="x", allow_empty=True).file_count == 0
@@ -255,9 +255,7 @@ def test_an_overwritten_file_is_refused_unless_its_recorded_bytes_are_kept(
     assert [d.state for d in store.version("x").status()] == ["changed"]
 
 
-def test_a_signature_in_a_redirect_is_recorded_nowhere(
-    nginx: Nginx, store: refstore.Store, tmp_path: Path
-) -> None:
+def test_a_signature_in_a_redirect_is_recorded_nowhere(nginx: Nginx, store: refstore.Store, tmp_path: Path) -> None:
     folder = nginx.folder({"f.bin": b"content"})
     url = nginx.odd("signed", folder, "f.bin")
     store.add(url, name="x")

@@ -61,7 +61,9 @@ def test_nothing_is_left_behind_without_a_commit(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.jsonl"))
 
 
-def test_a_large_change_is_split_and_its_lines_come_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_change_is_split_and_its_lines_come_back_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transaction, "PART_SIZE", 10_000)
     path = write(tmp_path, a_version(), changes=1000)
     assert len(list(tmp_path.glob("*.jsonl"))) > 3

@@ -52,6 +52,7 @@ def start(run: Run, name: str) -> S3Server:
         "admin.port": run.port(),
         "admin.port.grpc": run.port(),
         "webdav": "false",
+        "volume.max": 100_000,  # every bucket takes several, and by itself it allows as few as the disk has room for
         "filer.maxMB": 64,  # in more than one chunk, a single PUT gets a multipart ETag in ListObjectVersions
         "s3.config": users,
         **ports,

@@ -15,7 +15,7 @@ from binascii import Error as Base64Error
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from refstore.backends.azure_places import PUBLIC, account_of_host, host_of_account
+from refstore.backends.azure.places import PUBLIC, account_of_host, host_of_account
 from refstore.backends.endpoints import named
 from refstore.config import Endpoint, Settings
 from refstore.errors import CredentialsMissing, InvalidSetting

@@ -6,10 +6,11 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-from refstore.backends import s3_answers, s3_errors
 from refstore.backends.aio import PIECE, Pieces
 from refstore.backends.base import Reading
-from refstore.backends.s3_client import S3Client
+from refstore.backends.s3 import answers as s3_answers
+from refstore.backends.s3 import errors as s3_errors
+from refstore.backends.s3.client import S3Client
 from refstore.errors import RefstoreError, SourceChanged, SourceMissing, SourceUnavailable
 from refstore.manifest.entry import Object
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from refstore.backends.aio import Pieces, run
 from refstore.backends.base import Backend, Diagnosis, Location, Page, Proof, Reading
-from refstore.backends.http_client import Facts, HTTPClient, facts, refused, translated
-from refstore.backends.http_index import Index, read_index
-from refstore.backends.http_look import Looker, Sight, in_parallel
-from refstore.backends.http_url import decoded, name_of, parse_url, url_of
+from refstore.backends.http.client import Facts, HTTPClient, facts, refused, translated
+from refstore.backends.http.index import Index, read_index
+from refstore.backends.http.look import Looker, Sight, in_parallel
+from refstore.backends.http.url import decoded, name_of, parse_url, url_of
 from refstore.backends.notes import Notes
 from refstore.config import Settings
 from refstore.errors import SourceChanged, SourceDenied, SourceMissing, SourceUnavailable, SourceUnreadable
@@ -55,7 +55,7 @@ class HTTPBackend(Backend):
         self._looker = Looker(self._client)
 
     def parse(self, uri: str) -> Location:
-        """Take a URL apart; `http_url.parse_url` has the rules.
+        """Take a URL apart; `url.parse_url` has the rules.
 
         Raises:
             InvalidURI: It is no URL, or has a fragment.
@@ -122,7 +122,7 @@ class HTTPBackend(Backend):
 
     def diagnose(self, location: Location) -> Diagnosis:
         """What the server supports: HEAD, ranges, ETags, `If-Match`, and for a directory its listing."""
-        from refstore.backends.http_diagnosis import diagnose
+        from refstore.backends.http.diagnosis import diagnose
 
         return diagnose(self, self._client, location)
 

@@ -20,8 +20,8 @@ from typing import Any
 from refstore.backends.aio import PIECE, Pieces
 from refstore.backends.base import Backend, Check, Diagnosis, Location, Page, Reading
 from refstore.backends.endpoints import named, serving
-from refstore.backends.gcs_answers import FIELDS, claims, object_of, proofs, refuse_other
-from refstore.backends.gcs_client import GCSClient, RefusedError
+from refstore.backends.gcs.answers import FIELDS, claims, object_of, proofs, refuse_other
+from refstore.backends.gcs.client import GCSClient, RefusedError
 from refstore.backends.key_escapes import escape, unescape
 from refstore.backends.url_secrets import refuse_user_info
 from refstore.config import Settings
@@ -172,7 +172,7 @@ class GCSBackend(Backend):
 
     def diagnose(self, location: Location) -> Diagnosis:
         """Try credentials, the bucket, listing, reading and permissions."""
-        from refstore.backends.gcs_diagnosis import checks
+        from refstore.backends.gcs.diagnosis import checks
 
         try:
             client = self._client(location)

@@ -6,9 +6,15 @@ import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from refstore.backends import s3_answers, s3_diagnosis, s3_endpoint, s3_errors, s3_listing, s3_reading, s3_uri
 from refstore.backends.base import Backend, Diagnosis, Location, Page, Reading
-from refstore.backends.s3_client import S3Client
+from refstore.backends.s3 import answers as s3_answers
+from refstore.backends.s3 import diagnosis as s3_diagnosis
+from refstore.backends.s3 import endpoint as s3_endpoint
+from refstore.backends.s3 import errors as s3_errors
+from refstore.backends.s3 import listing as s3_listing
+from refstore.backends.s3 import reading as s3_reading
+from refstore.backends.s3 import uri as s3_uri
+from refstore.backends.s3.client import S3Client
 from refstore.config import Endpoint, Settings
 from refstore.errors import AmbiguousURI, InvalidURI, SourceDenied, SourceMissing
 from refstore.manifest.entry import Entry, Object
@@ -17,7 +23,7 @@ from refstore.manifest.entry import Entry, Object
 class S3Backend(Backend):
     """Objects are pinned by version id where the bucket keeps versions, and by ETag elsewhere.
 
-    How URIs are read is told in `s3_uri`, which endpoint serves a bucket in `s3_endpoint`. Requests are only of these
+    How URIs are read is told in `uri`, which endpoint serves a bucket in `endpoint`. Requests are only of these
     kinds: list, head and get an object, and, for `diagnose`, get a bucket's versioning and lifecycle settings.
     """
 
@@ -41,7 +47,7 @@ class S3Backend(Backend):
         return Location("s3", endpoint.name, bucket, key, version, version is None and (not key or key.endswith("/")))
 
     def uri(self, at: Location | Object) -> str:
-        """The URI for a person; see `s3_uri.render`."""
+        """The URI for a person; see `uri.render`."""
         slash = isinstance(at, Location) and at.directory and bool(at.key) and not at.key.endswith("/")
         return s3_uri.render(at.bucket, at.key + "/" * slash, at.version)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from refstore.backends import s3_errors
 from refstore.backends.aio import run
 from refstore.backends.base import Check, Diagnosis, Location
-from refstore.backends.s3_client import S3Client
-from refstore.backends.s3_endpoint import address
+from refstore.backends.s3 import errors as s3_errors
+from refstore.backends.s3.client import S3Client
+from refstore.backends.s3.endpoint import address
 from refstore.errors import RefstoreError
 from refstore.manifest.entry import Pin
 

@@ -18,8 +18,8 @@ from itertools import islice
 from typing import ClassVar
 
 from refstore.backends.base import Backend, Check, Diagnosis, Location, Page, Proof, Reading
-from refstore.backends.local_paths import key_of, parse_path, path_of, readable, shown, uri_of
-from refstore.backends.local_reading import FileChunks, as_object, hashed, kind_of, open_regular, translated
+from refstore.backends.local.paths import key_of, parse_path, path_of, readable, shown, uri_of
+from refstore.backends.local.reading import FileChunks, as_object, hashed, kind_of, open_regular, translated
 from refstore.backends.notes import Notes
 from refstore.errors import RefstoreError, SourceChanged, SourceMissing, SourceUnreadable
 from refstore.manifest.entry import Checksum, Entry, Object, Pin
@@ -44,7 +44,7 @@ class LocalBackend(Backend):
     schemes: ClassVar[tuple[str, ...]] = ("file",)
 
     def parse(self, uri: str) -> Location:
-        """Take a plain path or a `file:` URI apart; `local_paths.parse_path` has the rules.
+        """Take a plain path or a `file:` URI apart; `paths.parse_path` has the rules.
 
         Raises:
             InvalidURI: It names no path of this machine.

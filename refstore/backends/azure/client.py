@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from refstore.backends.aio import PIECE, close_with, run
-from refstore.backends.azure_accounts import Account
+from refstore.backends.azure.accounts import Account
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
@@ -199,7 +199,9 @@ def _exact_transport() -> Callable[[], Any]:
         async def __aenter__(self) -> ExactSession:
             return self
 
-    class ExactTransport(AsyncHttpTransport):  # type: ignore[misc]
+    transport: Any = AsyncHttpTransport
+
+    class ExactTransport(transport):  # type: ignore[misc]
         def __init__(self) -> None:
             self._http = AioHttpTransport(session=ExactSession(), connection_data_block_size=PIECE)
 

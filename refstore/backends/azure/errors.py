@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from refstore.backends.azure_accounts import HELP
-from refstore.backends.azure_client import CONNECT_SECONDS, AzureClient, NoTokenError
+from refstore.backends.azure.accounts import HELP
+from refstore.backends.azure.client import CONNECT_SECONDS, AzureClient, NoTokenError
 from refstore.errors import (
     CredentialsMissing,
     InvalidURI,

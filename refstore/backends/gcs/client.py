@@ -291,9 +291,11 @@ async def _session(fs: Any) -> Any:
 
 def _token_request() -> Any:
     """google-auth's way to send requests, which never waits longer than a connection may take."""
-    from google.auth.transport.requests import Request
+    from google.auth.transport import requests
 
-    class Bounded(Request):  # type: ignore[misc]
+    request: Any = requests.Request
+
+    class Bounded(request):  # type: ignore[misc]
         def __call__(self, *args: Any, timeout: float = CONNECT_SECONDS, **kwargs: Any) -> Any:
             return super().__call__(*args, timeout=min(timeout or CONNECT_SECONDS, CONNECT_SECONDS), **kwargs)
 

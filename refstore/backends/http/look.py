@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from refstore.backends.http_client import Facts, HTTPClient, facts, is_directory, refused, translated
+from refstore.backends.http.client import Facts, HTTPClient, facts, is_directory, refused, translated
 from refstore.errors import SourceUnavailable
 from refstore.manifest.entry import Checksum
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from refstore.backends.base import Check, Location
-from refstore.backends.gcs_client import GCSClient, RefusedError
+from refstore.backends.gcs.client import GCSClient, RefusedError
 from refstore.errors import RefstoreError, SourceMissing, SourceUnavailable
 
 if TYPE_CHECKING:
-    from refstore.backends.gcs import GCSBackend
+    from refstore.backends.gcs.backend import GCSBackend
 
 _NEEDED = {
     "storage.objects.list": "to add a directory",

@@ -9,7 +9,7 @@ import stat
 import threading
 from collections.abc import Iterator
 
-from refstore.backends.local_paths import key_of, shown
+from refstore.backends.local.paths import key_of, shown
 from refstore.backends.times import iso_from_ns
 from refstore.errors import (
     InvalidURI,

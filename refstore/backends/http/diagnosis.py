@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from refstore.backends.aio import run
 from refstore.backends.base import Check, Diagnosis, Location
-from refstore.backends.http_client import HTTPClient, facts, is_directory, refused
+from refstore.backends.http.client import HTTPClient, facts, is_directory, refused
 from refstore.errors import RefstoreError
 from refstore.manifest.entry import Pin
 
 if TYPE_CHECKING:
-    from refstore.backends.http import HTTPBackend
+    from refstore.backends.http.backend import HTTPBackend
 
 _NOT_AN_ETAG = '"refstore-asks-whether-this-is-compared"'
 

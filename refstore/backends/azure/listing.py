@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from refstore.backends.aio import run
-from refstore.backends.azure_client import AzureClient
-from refstore.backends.azure_errors import status, translate
+from refstore.backends.azure.client import AzureClient
+from refstore.backends.azure.errors import status, translate
 
 PAGE = 5000
 """The most that the service lists at once."""
@@ -40,7 +40,7 @@ class Listing:
         """The rows of one more page; none after the last one. A page of nothing but old versions is passed over.
 
         Raises:
-            RefstoreError: As `azure_errors` has it.
+            RefstoreError: As `errors` has it.
         """
         while True:
             try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
-from refstore.backends.http_url import segment_of
+from refstore.backends.http.url import segment_of
 
 _TITLE = re.compile(r"\s*(index of|directory listing for)\b", re.IGNORECASE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from refstore.backends.generic_fs import FileSystems
+from refstore.backends.generic.fs import FileSystems
 from refstore.errors import SourceUnavailable
 from refstore.manifest.entry import Object
 

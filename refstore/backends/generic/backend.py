@@ -15,9 +15,9 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from refstore.backends.base import Backend, Check, Diagnosis, Location, Page, Proof, Reading
-from refstore.backends.generic_fs import FileSystems
-from refstore.backends.generic_info import object_of
-from refstore.backends.generic_reading import pieces
+from refstore.backends.generic.fs import FileSystems
+from refstore.backends.generic.info import object_of
+from refstore.backends.generic.reading import pieces
 from refstore.backends.key_escapes import escape, unescape
 from refstore.backends.notes import Notes
 from refstore.backends.url_secrets import refuse_secret_query, refuse_user_info, shown

@@ -13,12 +13,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from refstore.backends.aio import Pieces
-from refstore.backends.azure_accounts import HELP, account_of, ambient, for_record
-from refstore.backends.azure_answers import claims, object_of, proofs, refuse_other
-from refstore.backends.azure_client import AzureClient
-from refstore.backends.azure_errors import status, translate
-from refstore.backends.azure_listing import Listing
-from refstore.backends.azure_places import render, split
+from refstore.backends.azure.accounts import HELP, account_of, ambient, for_record
+from refstore.backends.azure.answers import claims, object_of, proofs, refuse_other
+from refstore.backends.azure.client import AzureClient
+from refstore.backends.azure.errors import status, translate
+from refstore.backends.azure.listing import Listing
+from refstore.backends.azure.places import render, split
 from refstore.backends.base import Backend, Check, Diagnosis, Location, Page, Reading
 from refstore.backends.endpoints import serving
 from refstore.config import Settings
@@ -162,7 +162,7 @@ class AzureBackend(Backend):
 
     def diagnose(self, location: Location) -> Diagnosis:
         """Try credentials, listing, versions and reading."""
-        from refstore.backends.azure_diagnosis import examine
+        from refstore.backends.azure.diagnosis import examine
 
         try:
             client = self.client(location)
@@ -190,7 +190,7 @@ class AzureBackend(Backend):
         return (account_of(configured) if not configured.url else None) if configured else endpoint
 
     def client(self, location: Location) -> AzureClient:
-        """The connection to a place's account; none is made yet. Raises as `azure_accounts.for_record` does."""
+        """The connection to a place's account; none is made yet. Raises as `accounts.for_record` does."""
         with self._lock:
             if location.endpoint not in self._clients:
                 account = for_record(self.settings, location.endpoint, self.uri(location))

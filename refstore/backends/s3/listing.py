@@ -6,9 +6,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from refstore.backends import s3_answers, s3_errors
 from refstore.backends.base import Page
-from refstore.backends.s3_client import S3Client
+from refstore.backends.s3 import answers as s3_answers
+from refstore.backends.s3 import errors as s3_errors
+from refstore.backends.s3.client import S3Client
 from refstore.errors import SourceUnavailable
 from refstore.manifest.entry import Entry, Object
 
@@ -135,6 +136,7 @@ class Listing:
 
     def _rows(self, answer: dict[str, Any]) -> _Rows:
         endpoint = self._client.endpoint.name
+        names: tuple[tuple[str, str], ...]
         if self._with_versions:
             rows = [row for row in answer.get("Versions", ()) if row.get("IsLatest")]
             names = (("KeyMarker", "NextKeyMarker"), ("VersionIdMarker", "NextVersionIdMarker"))

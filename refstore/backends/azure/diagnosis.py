@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refstore.backends.azure_client import AzureClient
-from refstore.backends.azure_listing import Listing
+from refstore.backends.azure.client import AzureClient
+from refstore.backends.azure.listing import Listing
 from refstore.backends.base import Check, Diagnosis, Location
 from refstore.errors import CredentialsMissing, RefstoreError, SourceMissing, SourceUnavailable
 from refstore.manifest.entry import Pin
 
 if TYPE_CHECKING:
-    from refstore.backends.azure import AzureBackend
+    from refstore.backends.azure.backend import AzureBackend
 
 
 def examine(backend: AzureBackend, client: AzureClient, location: Location) -> Diagnosis:

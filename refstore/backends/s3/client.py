@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from refstore.backends.aio import run
-from refstore.backends.s3_endpoint import address, label
+from refstore.backends.s3.endpoint import address, label
 from refstore.config import Endpoint
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class S3Client:
             "s3": {"addressing_style": {True: "path", False: "virtual", None: "auto"}[path_style]},
             "response_checksum_validation": "when_required",
             "request_checksum_calculation": "when_required",
-            # which endpoint it is was decided by `s3_endpoint`, and recorded
+            # which endpoint it is was decided by `endpoint`, and recorded
             "ignore_configured_endpoint_urls": True,
         }
         if not {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys():
