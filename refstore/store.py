@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from refstore import config
 from refstore.catalog.catalog import Catalog
+from refstore.catalog.index_place import index_path
 from refstore.catalog.queries import ArtifactInfo, Event, ProjectInfo
 from refstore.catalog.staging import Staging
 from refstore.errors import ArtifactNotFound, InvalidName, StoreNotFound, UsageError
@@ -160,7 +161,8 @@ class Store:
         if self._ledger is None:
             from refstore.checkout.ledger import Ledger
 
-            self._ledger = Ledger(self.folder / "local.db")
+            # Beside the index: SQLite is no safer on a network file system for this than for that.
+            self._ledger = Ledger(index_path(self.folder, self.settings.index_dir).with_name("local.db"))
         return self._ledger
 
     # Names
@@ -220,21 +222,22 @@ class Store:
             TooManyObjects: There are more than `max_objects`; nothing was recorded.
             SourceMissing: There is nothing at one of the URIs.
         """
-        from refstore.tracking.gather import check_prefix, gather, selector
+        from refstore.backends.sources import Choice
+        from refstore.tracking.gather import gather
 
         listed = [os.fspath(uri) for uri in ([uris] if isinstance(uris, str | os.PathLike) else uris)]
         if not listed:
             raise UsageError("There is nothing to add: give at least one URI or path.")
         artifact, labels = self._artifact_name(name), Labels(type, aliases, tags, description, metadata or {})
         labels.check()
+        choice = Choice.of(include, exclude, prefix)
         with Staging() as staging:
             found = gather(
                 self.backends,
                 listed,
                 staging,
+                choice,
                 checksum=checksum,
-                wanted=selector(include, exclude),
-                prefix=check_prefix(prefix),
                 max_objects=self._limit(max_objects),
                 allow_empty=allow_empty,
                 progress=progress,
@@ -246,6 +249,7 @@ class Store:
                 labels,
                 job_type="add",
                 sources=found.sources,
+                choice=choice,
                 markers=found.markers,
                 notes=found.notes,
                 dry_run=dry_run,
@@ -278,7 +282,7 @@ class Store:
             SourceMissing: There is no such file.
             StorageFull: There is no space for the content; nothing was recorded.
         """
-        from refstore.tracking.gather import check_prefix, selector
+        from refstore.backends.sources import Choice
         from refstore.tracking.keep import keep
 
         listed = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
@@ -286,15 +290,15 @@ class Store:
             raise UsageError("There is nothing to put: give at least one path.")
         artifact, labels = self._artifact_name(name), Labels(type, aliases, tags, description, metadata or {})
         labels.check()
+        choice = Choice.of(include, exclude, prefix)
         with Staging() as staging:
             found = keep(
                 self.backends,
                 self.cache,
                 listed,
                 staging,
+                choice,
                 algorithm=self.settings.hash,
-                wanted=selector(include, exclude),
-                prefix=check_prefix(prefix),
                 max_objects=self._limit(max_objects),
                 allow_empty=allow_empty,
                 dry_run=dry_run,
@@ -308,6 +312,7 @@ class Store:
                 labels,
                 job_type="put",
                 sources=(),
+                choice=choice,
                 markers=found.markers,
                 notes=found.notes,
                 dry_run=dry_run,
@@ -499,7 +504,7 @@ class Store:
         return gone
 
     def cache_gc(self, *, dry_run: bool = False) -> list[tuple[Checksum, int]]:
-        """Delete cached content that no version says the store keeps; what a source still has can be had again.
+        """Delete cached content that nothing needs: no version says that the store keeps it, no checkout links to it.
 
         Args:
             dry_run: Only tell what would go.
@@ -508,4 +513,5 @@ class Store:
             Checksum and size in bytes of each.
         """
         keep = {Checksum.parse(text) for text in self.catalog.queries.stored_checksums()}
+        keep.update(self.ledger.linked())
         return [(gone.checksum, gone.size) for gone in self.cache.remove_unreferenced(keep, dry_run=dry_run)]

@@ -183,7 +183,7 @@ class Version:
 
         if mode not in ("r", "rt", "rb"):
             raise ValueError(f"a version can only be read: mode must be 'rb' or 'r', not {mode!r}")
-        file = open_entry(self.entry(path), self._store.backends, self._store.cache)
+        file = open_entry(self.entry(path), self._store.backends, self._store.cache, self._store.ledger)
         return file if mode == "rb" else io.TextIOWrapper(file, encoding=encoding)
 
     def checkout(
@@ -238,11 +238,23 @@ class Version:
         """What differs between this version (the old one) and another."""
         return Diff(self._store, self, other if isinstance(other, Version) else self._store.version(other))
 
-    def status(self) -> Iterator[Drift]:
-        """The source now against what was recorded, a finding for each path. Lists again; downloads nothing."""
+    def status(self, *, jobs: int | None = None) -> Iterator[Drift]:
+        """The source now against what was recorded, a finding for each path. Lists again; downloads nothing.
+
+        Args:
+            jobs: How many objects are looked at at once, where that has to be done one by one; the setting by default.
+        """
+        from refstore.backends.sources import Choice, sources
         from refstore.checkout.status import status
 
-        return status(self._store.catalog.queries.entries(self.info), self.info.sources, self._store.backends)
+        return status(
+            self._store.catalog.queries.entries(self.info),
+            sources(
+                self._store.backends, self.info.sources, Choice(self.info.include, self.info.exclude, self.info.prefix)
+            ),
+            self._store.backends,
+            jobs=self._store.settings.jobs if jobs is None else jobs,
+        )
 
     def verify(self, *, content: bool = False, jobs: int | None = None) -> Iterator[Verified]:
         """Whether the recorded bytes can still be had, a finding for each path.

@@ -174,7 +174,7 @@ def refold(connection: sqlite3.Connection, name: ArtifactName) -> None:
             (*place, state.type, min(times), max(times)),
         ).lastrowid
     connection.executemany(
-        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 s.id,
@@ -186,6 +186,7 @@ def refold(connection: sqlite3.Connection, name: ArtifactName) -> None:
                 s.description,
                 json.dumps(s.record.metadata),
                 json.dumps(s.record.sources),
+                json.dumps([s.record.include, s.record.exclude, s.record.prefix]),
                 s.record.run,
                 int(s.deleted),
                 s.was,

@@ -71,6 +71,9 @@ class VersionInfo:
     description: str
     metadata: dict[str, Any]
     sources: list[str]
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    prefix: str
     run: str
     deleted: bool
     was: int | None
@@ -99,7 +102,7 @@ class Event:
 
 _VERSION = """SELECT v.id, a.entity, a.project, a.name, a.type, v.number, v.manifest, v.root, c.size, c.entries,
 v.created, v.description,
-    v.metadata, v.sources, v.run, v.deleted, v.was,
+    v.metadata, v.sources, v.choice, v.run, v.deleted, v.was,
     v.number = (SELECT max(number) FROM versions x WHERE x.artifact_id = a.id AND NOT x.deleted),
     (SELECT json_group_array(alias) FROM aliases WHERE version = v.id), (SELECT json_group_array(tag) FROM tags WHERE
     version = v.id) FROM artifacts a JOIN versions v ON v.artifact_id = a.id LEFT JOIN chunks c ON c.id = v.root"""
@@ -259,7 +262,8 @@ class Queries:
         out = []
         for row in self._db.execute(f"{_VERSION} WHERE {where}", values):
             id, entity, project, artifact, type, number, manifest, root, size, entries, created, description = row[:12]
-            metadata, sources, run, deleted, was, is_latest, aliases, tags = row[12:]
+            metadata, sources, choice, run, deleted, was, is_latest, aliases, tags = row[12:]
+            include, exclude, prefix = json.loads(choice)
             named = sorted(json.loads(aliases))
             out.append(
                 VersionInfo(
@@ -275,6 +279,9 @@ class Queries:
                     description,
                     json.loads(metadata),
                     json.loads(sources),
+                    tuple(include),
+                    tuple(exclude),
+                    prefix,
                     run,
                     bool(deleted),
                     was,

@@ -41,6 +41,7 @@ def _first(connection: sqlite3.Connection) -> None:
             "description": str,
             "metadata": str,
             "sources": str,
+            "choice": str,
             "run": str,
             "deleted": int,
             "was": int,

@@ -11,8 +11,7 @@ from refstore.globs import matcher
 class Selection:
     """A set of globs over entry paths, as `refstore.globs` reads them. With no globs it takes everything.
 
-    A glob takes in a folder with all that is below it: `train` takes `train/a.png`, and never `train2/a.png`. One that
-    is exactly an entry's path means that entry, whatever characters it holds.
+    One that is exactly an entry's path, or a folder's, means that, whatever characters it holds.
 
     Attributes:
         globs: As given, without trailing slashes.
@@ -20,7 +19,7 @@ class Selection:
 
     def __init__(self, globs: Sequence[str] = ()) -> None:
         self.globs = tuple(glob.rstrip("/") or glob for glob in globs)
-        self._matchers = [matcher([glob, glob + "/**"]) for glob in self.globs]
+        self._matchers = [matcher([glob]) for glob in self.globs]
         self._used: set[int] = set()
 
     def __bool__(self) -> bool:

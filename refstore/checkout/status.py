@@ -12,6 +12,7 @@ from typing import Any
 
 from refstore.backends.base import Location
 from refstore.backends.registry import Backends
+from refstore.backends.sources import Source
 from refstore.checkout.compare import Likeness, compare_content
 from refstore.checkout.parallel import in_parallel
 from refstore.checkout.result import object_json
@@ -42,14 +43,14 @@ class Drift:
     """One file of a version, or one new object at its sources.
 
     Attributes:
-        path: Inside the artifact; of a new object, relative to its source.
+        path: Inside the artifact; of a new object, the path that it would have there.
         state: One of
 
             - `unchanged`: the same bytes;
             - `changed`: other bytes have its name now (a recorded version may still be there: `verify` tells);
             - `gone`: nothing has its name;
             - `unpinned`: it looks the same, but nothing that was recorded could tell;
-            - `added`: it is at the source, and not in the version.
+            - `added`: it is at the source, would be taken, and is not in the version.
         recorded: The object as the version has it; None for `added`.
         found: What is there now; None for `gone`.
     """
@@ -69,7 +70,9 @@ class Drift:
         }
 
 
-def status(entries: Iterable[Entry], sources: Sequence[str], backends: Backends, *, jobs: int = 16) -> Iterator[Drift]:
+def status(
+    entries: Iterable[Entry], sources: Sequence[Source], backends: Backends, *, jobs: int = 16
+) -> Iterator[Drift]:
     """Compare a version with its sources as they are now.
 
     Each source is listed once. Objects outside of all sources are looked at one by one. Only local files are ever read,
@@ -77,7 +80,7 @@ def status(entries: Iterable[Entry], sources: Sequence[str], backends: Backends,
 
     Args:
         entries: The version's entries.
-        sources: The URIs that it was made from.
+        sources: What it was made from.
         backends: List the sources.
         jobs: How many objects are looked at at once, where that has to be done one by one.
 
@@ -95,17 +98,15 @@ def status(entries: Iterable[Entry], sources: Sequence[str], backends: Backends,
             "insert or replace into recorded values (?, ?, ?, ?, ?, ?)",
             ((_text(entry.path), *_place(entry.object), json.dumps(entry.to_json())) for entry in entries),
         )
-        locations = []
         for source in sources:
-            backend = backends.for_uri(source)
-            location = backend.parse(source)
-            locations.append(location)
             _stage(
                 db,
                 "insert or replace into found (scheme, endpoint, bucket, key, entry) values (?, ?, ?, ?, ?)",
-                ((*_place(entry.object), json.dumps(entry.to_json())) for entry in _listed(backends, location, source)),
+                ((*_place(entry.object), json.dumps(entry.to_json())) for entry in _listed(source)),
             )
-        yield from in_parallel(lambda row: _drift(row, locations, backends), _joined(db), jobs)
+        yield from in_parallel(
+            lambda row: _drift(row, [source.location for source in sources], backends), _joined(db), jobs
+        )
         yield from _added(db)
 
 
@@ -125,10 +126,10 @@ def _text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def _listed(backends: Backends, location: Location, source: str) -> Iterator[Entry]:
+def _listed(source: Source) -> Iterator[Entry]:
     try:
-        for page in backends.for_uri(source).find(location, checksum=False):
-            yield from page.entries
+        for _, entries in source.pages(checksum=False):
+            yield from entries
     except SourceMissing:
         # what was recorded there is gone, and that is an answer
         return

@@ -98,6 +98,9 @@ class Version(InArtifact):
         number: The number that it was given; see `Renumbered`.
         manifest: The manifest's id.
         sources: The URIs that were added, without credentials; what `status` lists again.
+        include: The globs that chose among what they name.
+        exclude: The globs of what was left out.
+        prefix: What stands before all paths, with `/` at its end.
         description: As given when it was made.
         metadata: As given; any JSON object.
         run: The id of the record of the run that made it.
@@ -108,6 +111,9 @@ class Version(InArtifact):
     number: int
     manifest: str
     sources: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    prefix: str = ""
     description: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     run: str = ""

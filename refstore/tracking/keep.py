@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from refstore.backends.local.paths import path_of
 from refstore.backends.registry import Backends
+from refstore.backends.sources import Choice
 from refstore.catalog.staging import Staging
 from refstore.checkout.cache import Cache
 from refstore.errors import InvalidURI
@@ -21,10 +23,9 @@ def keep(
     cache: Cache,
     paths: Sequence[str],
     staging: Staging,
+    choice: Choice,
     *,
     algorithm: str,
-    wanted: Callable[[str], bool],
-    prefix: str,
     max_objects: int,
     allow_empty: bool,
     dry_run: bool,
@@ -40,9 +41,8 @@ def keep(
         cache: Where the content goes.
         paths: Files and folders.
         staging: Where the entries go.
+        choice: Which paths to take, and where to put them.
         algorithm: Of the checksum that the content is kept by.
-        wanted: Which paths to take.
-        prefix: What to put before each path.
         max_objects: The most files to take.
         allow_empty: No files are no error.
         dry_run: Read the files for their checksums, and keep nothing.
@@ -60,11 +60,11 @@ def keep(
                 f"'put' keeps the content of local files, and {path.partition('?')[0]} is not one: use 'refstore "
                 "add' for it."
             )
-    options = {"wanted": wanted, "prefix": prefix, "max_objects": max_objects, "allow_empty": allow_empty}
+    options: dict[str, Any] = {"max_objects": max_objects, "allow_empty": allow_empty}
     if dry_run:
-        return _dry(backends, paths, staging, progress, options)
+        return _dry(backends, paths, staging, choice, progress, options)
     with Staging() as walked:
-        found = gather(backends, paths, walked, checksum=False, progress=None, **options)  # type: ignore[arg-type]
+        found = gather(backends, paths, walked, choice, checksum=False, progress=None, **options)
 
         def take(entry: Entry) -> Entry:
             checksum, size = cache.add_file(Path(path_of(entry.object.key)), algorithm)
@@ -80,10 +80,15 @@ def keep(
 
 
 def _dry(
-    backends: Backends, paths: Sequence[str], staging: Staging, progress: Progress | None, options: dict[str, object]
+    backends: Backends,
+    paths: Sequence[str],
+    staging: Staging,
+    choice: Choice,
+    progress: Progress | None,
+    options: dict[str, Any],
 ) -> Gathered:
     with Staging() as walked:
-        found = gather(backends, paths, walked, checksum=True, progress=progress, **options)  # type: ignore[arg-type]
+        found = gather(backends, paths, walked, choice, checksum=True, progress=progress, **options)
         for batch in _batches(walked.entries(), 1000):
             staging.add(
                 _stored(e, Object(STORED, "", "", "", e.object.size, checksum=e.object.checksum, mtime=e.object.mtime))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from refstore.backends.sources import Choice
 from refstore.catalog.catalog import Catalog
 from refstore.catalog.queries import VersionInfo
 from refstore.catalog.writing import Built, Writing
@@ -67,6 +68,7 @@ def record(
     *,
     job_type: str,
     sources: Sequence[str],
+    choice: Choice,
     markers: int,
     notes: Sequence[str],
     dry_run: bool,
@@ -83,7 +85,7 @@ def record(
         latest = queries.latest(name)
         built = writing.build(entries, latest.manifest if latest else None)
         if latest is not None and built.unchanged:
-            said = _label(writing, latest, labels, new=False)
+            said = _label(writing, name, latest.id, latest, labels)
             if said and not dry_run:
                 writing.summarise(f"{name}:v{latest.number}: {', '.join(said)}")
                 writing.commit()
@@ -103,6 +105,9 @@ def record(
             number=number,
             manifest=manifest,
             sources=tuple(sources),
+            include=choice.include,
+            exclude=choice.exclude,
+            prefix=choice.prefix,
             description=labels.description or "",
             metadata=dict(labels.metadata),
             run=run,
@@ -111,24 +116,7 @@ def record(
         implied_run.finish(writing, run, id)
         for lost, settled, was in queries.unrecorded_renumberings(name):
             writing.add(Renumbered(**writing.stamp, version=lost, number=settled, was=was))
-        info = VersionInfo(
-            id,
-            name,
-            type,
-            number,
-            manifest,
-            None,
-            built.root.size,
-            built.root.entries,
-            writing.time,
-            "",
-            {},
-            list(sources),
-            run,
-            False,
-            None,
-        )
-        _label(writing, info, labels, new=True)
+        _label(writing, name, id, None, labels)
         counts = f"{built.added:,} added, {built.removed:,} removed, {built.changed:,} changed"
         writing.summarise(f"{title}: {counts}; {built.root.entries:,} files")
         writing.commit()
@@ -167,10 +155,17 @@ def _type(has: str | None, wanted: str | None, name: ArtifactName) -> str:
     return has or wanted or DEFAULT_TYPE
 
 
-def _label(writing: Writing, version: VersionInfo, labels: Labels, *, new: bool) -> list[str]:
-    """Record the aliases, tags and description that the version does not have yet; what was said, for the summary."""
+def _label(writing: Writing, name: ArtifactName, id: str, has: VersionInfo | None, labels: Labels) -> list[str]:
+    """Record what is to be said of a version, but for what it has; the words for the summary.
+
+    Args:
+        writing: The transaction.
+        name: The artifact.
+        id: Of the version's record.
+        has: The version, where it is not new. A new one has its description in its own record.
+        labels: What to say.
+    """
     stamp = writing.stamp
-    name = version.artifact
     said: list[str] = []
 
     def say(record: Record, text: str) -> None:
@@ -178,13 +173,13 @@ def _label(writing: Writing, version: VersionInfo, labels: Labels, *, new: bool)
         said.append(text)
 
     for alias in dict.fromkeys(labels.aliases):
-        if alias != "latest" and alias not in version.aliases:
-            say(Alias(**stamp, **name.parts, alias=alias, version=version.id), f"alias {alias}")
+        if alias != "latest" and (has is None or alias not in has.aliases):
+            say(Alias(**stamp, **name.parts, alias=alias, version=id), f"alias {alias}")
     for tag in dict.fromkeys(labels.tags):
-        if tag not in version.tags:
-            say(Tag(**stamp, version=version.id, tag=tag, present=True), f"tag {tag}")
-    if not new and labels.description is not None and labels.description != version.description:
-        say(Description(**stamp, version=version.id, description=labels.description), "description")
+        if has is None or tag not in has.tags:
+            say(Tag(**stamp, version=id, tag=tag, present=True), f"tag {tag}")
+    if has is not None and labels.description is not None and labels.description != has.description:
+        say(Description(**stamp, version=id, description=labels.description), "description")
     return said
 
 

@@ -23,7 +23,9 @@ def bucket(state: Mapping[int, int]) -> Iterator[Entry]:
     for number in range(ENTRIES):
         path = f"d{number // 1000:04d}/f{number:07d}.bin"
         token = hashlib.md5(f"{number} {state.get(number, 0)}".encode()).hexdigest()
-        yield Entry(path, Object("s3", "", "bucket", f"data/{path}", 4096, token[::-1], token, None, "2026-01-01T00:00:00Z"))
+        yield Entry(
+            path, Object("s3", "", "bucket", f"data/{path}", 4096, token[::-1], token, None, "2026-01-01T00:00:00Z")
+        )
 
 
 def size(folder: Path, pattern: str) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from refstore.backends.sources import Choice
+from refstore.backends.sources import sources as located
 from refstore.checkout.compare import Likeness, compare
 from refstore.checkout.status import status
 from refstore.checkout.verify import verify
@@ -33,7 +35,10 @@ def workshop(tmp_path: Path) -> Iterator[Workshop]:
 
 
 def states(workshop: Workshop, entries: list[Entry], *sources: object) -> dict[str, str]:
-    return {drift.path: drift.state for drift in status(entries, [str(s) for s in sources], workshop.backends)}
+    return {
+        drift.path: drift.state
+        for drift in status(entries, located(workshop.backends, [str(s) for s in sources], Choice()), workshop.backends)
+    }
 
 
 def verified(workshop: Workshop, entries: list[Entry], *, bytes: bool = False) -> dict[str, str]:
@@ -49,7 +54,7 @@ def test_a_folder_that_drifted_is_told_file_by_file(workshop: Workshop) -> None:
     (source / "sub/b").touch()
     (source / "sub/c").write_bytes(b"GAMMA")
     workshop.write({"new": b"n"})
-    drifts = list(status(entries, [str(source)], workshop.backends))
+    drifts = list(status(entries, located(workshop.backends, [str(source)], Choice()), workshop.backends))
     assert {drift.path: drift.state for drift in drifts} == {
         "a.txt": "changed",
         "d": "gone",

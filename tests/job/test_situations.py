@@ -325,6 +325,20 @@ def test_filters_and_prefixes(
     assert [entry.path for entry in store.version("x").files()] == expected
 
 
+def test_status_looks_only_at_what_was_chosen(store: refstore.Store, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.txt", "sub/d.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text(name)
+    store.add(str(tmp_path / "data"), name="x", include=["*.png"], exclude=["b.*"], prefix="in")
+    assert {d.path: d.state for d in store.version("x").status()} == {
+        "in/a.png": "unchanged",
+        "in/sub/d.png": "unchanged",
+    }
+    for name in ("e.png", "e.txt", "sub/b.png"):
+        (tmp_path / "data" / name).write_text(name)
+    assert [(d.path, d.state) for d in store.version("x").status() if d.state != "unchanged"] == [("in/e.png", "added")]
+
+
 def test_a_dry_run_tells_and_records_nothing(store: refstore.Store, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a").write_text("1")
