@@ -43,6 +43,9 @@ class Choice:
         return cls(tuple(include), tuple(exclude), "/".join(kept) + "/" if kept else "")
 
 
+EVERYTHING = Choice()
+
+
 class Source:
     """One URI among those of an artifact.
 

@@ -120,7 +120,7 @@ class Catalog:
             db.execute("PRAGMA synchronous = NORMAL")
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:
                 _retry_busy(db, "PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA cache_size = -32768")
+            db.execute("PRAGMA cache_size = -8192")
             migrate(db, str(self.path))
         except BaseException:
             db.close()

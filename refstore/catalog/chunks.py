@@ -11,8 +11,8 @@ from refstore.manifest.diff import Change, changes, pairs
 from refstore.manifest.entry import Checksum, Entry, Object, Pin
 from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, TreeBuilder, ends_by_path
 
-_BATCH = 400
-"""Leaves held before they are written, some 12,000 entries: the most that building a tree keeps in memory."""
+_BATCH = 128
+"""Leaves held before they are written, some 4,000 entries: the most that building a tree keeps in memory."""
 
 _ENTRY = (
     "s.scheme, s.endpoint, s.bucket, e.path, e.key, e.size, e.version, e.etag, e.checksum, e.mtime, e.storage_class"

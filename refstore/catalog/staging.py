@@ -17,7 +17,7 @@ class Staging:
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA cache_size = -16384")
+        self._db.execute("PRAGMA cache_size = -4096")
         self._db.execute(
             """CREATE TABLE staged (path TEXT PRIMARY KEY, scheme TEXT, endpoint TEXT, bucket TEXT, key TEXT, size
             INTEGER, version TEXT,

@@ -174,7 +174,7 @@ class Writing:
             transaction = None
             for name, size in files:
                 transaction = self._db.execute(
-                    "INSERT INTO transactions (name, size) VALUES (?, ?)", (name, size)
+                    "INSERT OR IGNORE INTO transactions (name, size) VALUES (?, ?)", (name, size)
                 ).lastrowid
             assert transaction is not None
             refold_all(self._db, insert_records(self._db, transaction, self._records))

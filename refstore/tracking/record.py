@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from refstore.backends.sources import Choice
+from refstore.backends.sources import EVERYTHING, Choice
 from refstore.catalog.catalog import Catalog
 from refstore.catalog.queries import VersionInfo
 from refstore.catalog.writing import Built, Writing
@@ -68,7 +68,7 @@ def record(
     *,
     job_type: str,
     sources: Sequence[str],
-    choice: Choice,
+    choice: Choice = EVERYTHING,
     markers: int,
     notes: Sequence[str],
     dry_run: bool,

@@ -18,7 +18,7 @@ REFSTORE = (sys.executable, "-m", "refstore")
 _SMALL_PARENT = """
 import json, os, sys, time
 start = time.monotonic()
-child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
 _, status, used = os.wait4(child, 0)
 peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 with open(sys.argv[1], "w") as out:
@@ -29,7 +29,10 @@ sys.exit(os.waitstatus_to_exitcode(status) & 255)
 
 @dataclass(frozen=True)
 class Ran:
-    """How a process ended: `peak` is its largest resident set in bytes, `seconds` by the clock, `cpu` in all its threads."""
+    """How a process ended.
+
+    `peak` is its largest resident set, in bytes; `seconds` are by the clock, and `cpu` are those of all its threads.
+    """
 
     code: int
     out: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -63,6 +62,6 @@ def test_the_first_eight_commands_in_a_fresh_clone_build_its_index_once_and_righ
     write_tree(tmp_path / "tree", 200)
     add_at_once(store, [["add", str(tmp_path / "tree"), "--name", "data", "--json"]])
     for file in (store / ".refstore").glob("catalog.db*"):
-        os.remove(file)
+        file.unlink()
     shown = add_at_once(store, [["show", "data", "--json"] for _ in range(PROCESSES)])
     assert len({str(one["digest"]) for one in shown}) == 1

@@ -22,6 +22,7 @@ from refstore.errors import (
     TypeConflict,
     UsageError,
 )
+from refstore.records import transaction
 
 
 @pytest.fixture
@@ -302,6 +303,26 @@ with store.catalog.writing() as writing:
     assert store.artifacts() == []
     assert store.add(str(data), name="mnist").name.endswith(":v0")
     assert not list((store.folder / "tmp").iterdir())
+
+
+def test_parts_that_a_killed_command_had_placed_are_no_obstacle(
+    store: refstore.Store, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "PART_SIZE", 5_000)
+    with refstore.create(tmp_path / "other") as other:
+        other.add(str(data), name="mnist")
+        files = {path: path.read_text() for path in (other.folder / "records").iterdir()}
+    parts = [path for path, text in files.items() if '"part":' in text.partition("\n")[0]]
+    assert len(parts) > 2
+    for path in parts:
+        shutil.copy(path, store.folder / "records")
+    assert store.artifacts() == []
+    assert store.add(str(data), name="mnist").new
+    before = describe(store)
+    store.close()
+    (store.folder / "catalog.db").unlink()
+    with refstore.open(store.root) as again:
+        assert describe(again) == before
 
 
 def test_a_full_disk_records_nothing(store: refstore.Store, data: Path) -> None:

@@ -1,0 +1,67 @@
+"""The same work without refstore, as programs of their own: `python -m benchmarks.peers NAME …`.
+
+They import what they need and nothing more, as their start is in what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+
+def pages(uri: str) -> None:
+    """Read all pages of the stub's listing, and find in each only where the next one begins."""
+    from http.client import HTTPConnection
+
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    connection = HTTPConnection(os.environ["AWS_ENDPOINT_URL"].removeprefix("http://"))
+    marker = ""
+    while True:
+        connection.request("GET", f"/{bucket}?versions&prefix={prefix}{marker}")
+        following = re.search(rb"<NextKeyMarker>([^<]*)", connection.getresponse().read())
+        if following is None:
+            return
+        marker = f"&key-marker={following[1].decode()}"
+
+
+async def listing(uri: str) -> None:
+    """List all versions below a prefix."""
+    from aiobotocore.session import get_session
+
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    async with get_session().create_client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]) as client:
+        async for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+            assert page["Versions"]
+
+
+async def gets(wanted: str, bucket: str, out: str, jobs: str) -> None:
+    """Write all objects of a list to files, so many at once."""
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import get_session
+
+    waiting = iter(json.loads(Path(wanted).read_text()))
+    config = AioConfig(max_pool_connections=int(jobs))
+    async with get_session().create_client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], config=config) as client:
+
+        async def worker() -> None:
+            for path, key, version in waiting:
+                answer = await client.get_object(Bucket=bucket, Key=key, VersionId=version)
+                file = Path(out, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("wb") as f:
+                    async for piece in answer["Body"].iter_chunks(1 << 20):
+                        f.write(piece)
+
+        await asyncio.gather(*(worker() for _ in range(int(jobs))))
+
+
+if __name__ == "__main__":
+    name, *words = sys.argv[1:]
+    if name == "pages":
+        pages(*words)
+    else:
+        asyncio.run({"listing": listing, "gets": gets}[name](*words))
