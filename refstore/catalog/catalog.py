@@ -41,7 +41,11 @@ class Catalog:
         self.scratch = folder / "tmp"
         self.path = index_path(folder, index_dir)
         self._db = self._connect()
-        self.refresh()
+        try:
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def queries(self) -> Queries:

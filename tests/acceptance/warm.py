@@ -40,7 +40,7 @@ def child(task: dict[str, Any]) -> None:
     from refstore.cli import main
 
     # small enough for a few hundred entries to be written in several steps
-    transaction.PART_SIZE, transfer.BATCH = 32 << 10, 40
+    transaction.PART_SIZE, transfer.BATCH = 8 << 10, 20
     if task["kill_at_change"]:
         kill_at_change(task["kill_at_change"])
     code = main(task["words"])

@@ -7,6 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,8 +38,9 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> refstore.Store:
-    return refstore.create(tmp_path / "repo")
+def store(tmp_path: Path) -> Iterator[refstore.Store]:
+    with refstore.create(tmp_path / "repo") as store:
+        yield store
 
 
 def describe(store: refstore.Store) -> object:
@@ -151,8 +154,9 @@ def test_a_catalog_from_a_newer_refstore_is_refused(store: refstore.Store, data:
     file.write_text(text)
     with refstore.open(store.root) as again:
         assert len(again.artifacts()) == 1
-    with sqlite3.connect(store.folder / "catalog.db") as db:
+    with closing(sqlite3.connect(store.folder / "catalog.db")) as db:
         db.execute("PRAGMA user_version = 99")
+        db.commit()
     with refstore.open(store.root) as again, pytest.raises(CatalogTooNew, match="upgrade refstore"):
         again.artifacts()
 
@@ -160,7 +164,7 @@ def test_a_catalog_from_a_newer_refstore_is_refused(store: refstore.Store, data:
 def test_the_files_view_answers_sql(store: refstore.Store, data: Path) -> None:
     history(store, data)
     store.close()
-    with sqlite3.connect(store.folder / "catalog.db") as db:
+    with closing(sqlite3.connect(store.folder / "catalog.db")) as db:
         rows = db.execute("SELECT path, size, pin FROM files WHERE artifact = 'mnist' AND version = 1 ORDER BY path")
         found = rows.fetchall()
         assert len(found) == 201

@@ -16,8 +16,15 @@ from refstore.manifest.entry import Entry, Object
 from refstore.manifest.tree import Chunk, TreeBuilder
 
 
+class Closing(sqlite3.Connection):
+    """Closes itself, so that an example of Hypothesis may just drop it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def a_database() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
+    db = sqlite3.connect(":memory:", isolation_level=None, factory=Closing)
     migrate(db, ":memory:")
     return db
 

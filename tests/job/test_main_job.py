@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,9 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pl
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> refstore.Store:
-    return refstore.create(tmp_path / "repo")
+def store(tmp_path: Path) -> Iterator[refstore.Store]:
+    with refstore.create(tmp_path / "repo") as store:
+        yield store
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,9 @@ from tests.servers.s3 import S3Server
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> refstore.Store:
-    return refstore.create(tmp_path / "repo")
+def store(tmp_path: Path) -> Iterator[refstore.Store]:
+    with refstore.create(tmp_path / "repo") as store:
+        yield store
 
 
 @pytest.fixture
