@@ -13,6 +13,8 @@ from refstore.names import ArtifactName
 from refstore.records.types import (
     Alias,
     Description,
+    Lifetime,
+    Metadata,
     Record,
     Renumbered,
     Tag,
@@ -22,7 +24,7 @@ from refstore.records.types import (
 )
 
 ABOUT_ARTIFACTS = (Version.kind, Alias.kind)
-ABOUT_VERSIONS = (Renumbered.kind, Tag.kind, Description.kind, Tombstone.kind)
+ABOUT_VERSIONS = (Renumbered.kind, Tag.kind, Description.kind, Metadata.kind, Lifetime.kind, Tombstone.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class VersionState:
     was: int | None
     deleted: bool
     description: str
+    metadata: Mapping[str, Any]
+    lifetime: int
     tags: tuple[str, ...]
 
 
@@ -116,10 +120,12 @@ def fold(records: Iterable[Record]) -> ArtifactState | None:
         if isinstance(record, Tag) and record.present:
             tags.setdefault(record.version, []).append(record.tag)
     described = _last(by_kind.get(Description, []), lambda r: r.version)
+    annotated = _last(by_kind.get(Metadata, []), lambda r: r.version)
+    lives = _last(by_kind.get(Lifetime, []), lambda r: r.version)
 
     states = []
     for id, version in versions.items():
-        text = described.get(id)
+        text, metadata, life = described.get(id), annotated.get(id), lives.get(id)
         states.append(
             VersionState(
                 version,
@@ -128,6 +134,8 @@ def fold(records: Iterable[Record]) -> ArtifactState | None:
                 version.number if numbers[id] != version.number else None,
                 id in gone,
                 text.description if isinstance(text, Description) else version.description,
+                metadata.metadata if isinstance(metadata, Metadata) else version.metadata,
+                life.seconds if isinstance(life, Lifetime) else 0,
                 tuple(sorted(tags.get(id, ()))),
             )
         )
@@ -147,7 +155,7 @@ def refold(connection: sqlite3.Connection, name: ArtifactName) -> None:
         """SELECT DISTINCT id, body FROM records WHERE subject = :name AND kind IN ('version', 'alias')
            UNION SELECT DISTINCT r.id, r.body FROM records v JOIN records r ON r.subject = v.id
            WHERE v.subject = :name AND v.kind = 'version' AND r.kind IN ('renumbered', 'tag', 'description',
-           'tombstone')""",
+           'metadata', 'lifetime', 'tombstone')""",
         {"name": str(name)},
     )
     state = fold([parse(json.loads(body), f"The record {id}") for id, body in rows])
@@ -174,7 +182,7 @@ def refold(connection: sqlite3.Connection, name: ArtifactName) -> None:
             (*place, state.type, min(times), max(times)),
         ).lastrowid
     connection.executemany(
-        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 s.id,
@@ -184,12 +192,14 @@ def refold(connection: sqlite3.Connection, name: ArtifactName) -> None:
                 root_number(connection, s.record.manifest),
                 s.record.time,
                 s.description,
-                json.dumps(s.record.metadata),
+                json.dumps(s.metadata),
                 json.dumps(s.record.sources),
                 json.dumps([s.record.include, s.record.exclude, s.record.prefix]),
                 s.record.run,
                 int(s.deleted),
                 s.was,
+                s.record.source,
+                s.lifetime,
             )
             for s in state.versions
         ],

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from refstore.catalog.chunks import apply, root_number
 from refstore.catalog.fold import ABOUT_ARTIFACTS, ABOUT_VERSIONS, refold
+from refstore.catalog.run_fold import ABOUT_RUNS, refold_runs
 from refstore.errors import CatalogCorrupt
 from refstore.names import ArtifactName
 from refstore.records.encoding import canonical
 from refstore.records.transaction import SUFFIX, Placed, read, read_changes
-from refstore.records.types import InArtifact, Logged, Manifest, Record, RunFinished, Used
+from refstore.records.types import InArtifact, Logged, Manifest, Record, RunFinished, RunStarted, RunUpdated, Used
 
 _TICK = 50_000_000
 """Nanoseconds within which a folder may change again without a new time on it; only FAT is coarser."""
@@ -41,15 +42,18 @@ def subject(record: Record) -> str:
     """What a record is about: an artifact's full name, or the id of a version's or a run's record."""
     if isinstance(record, InArtifact):
         return str(record.name)
-    if isinstance(record, Used | Logged | RunFinished):
+    if isinstance(record, Used | Logged | RunFinished | RunUpdated):
         return record.run
+    if isinstance(record, RunStarted):
+        return record.id
     return str(getattr(record, "version", ""))
 
 
 def insert_records(connection: sqlite3.Connection, transaction: int, records: Iterable[Record]) -> set[str]:
-    """Add records to the index; the names of the artifacts that have to be folded anew."""
+    """Add records to the index, and fold runs; the names of the artifacts that have to be folded anew."""
     rows = []
     touched: set[str] = set()
+    runs: set[str] = set()
     about_versions: list[str] = []
     for record in records:
         about = subject(record)
@@ -68,7 +72,10 @@ def insert_records(connection: sqlite3.Connection, transaction: int, records: It
             touched.add(about)
         elif record.kind in ABOUT_VERSIONS:
             about_versions.append(about)
+        elif record.kind in ABOUT_RUNS:
+            runs.add(about)
     connection.executemany("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    refold_runs(connection, runs)
     return touched | _artifacts_of(connection, about_versions)
 
 
@@ -119,6 +126,7 @@ def _remove(connection: sqlite3.Connection, transaction: int) -> set[str]:
     touched = {about for kind, about in rows if kind in ABOUT_ARTIFACTS}
     touched |= _artifacts_of(connection, [about for kind, about in rows if kind in ABOUT_VERSIONS])
     connection.execute("DELETE FROM records WHERE transaction_id = ?", (transaction,))
+    refold_runs(connection, {about for kind, about in rows if kind in ABOUT_RUNS})
     connection.execute("DELETE FROM transactions WHERE id = ?", (transaction,))
     return touched
 

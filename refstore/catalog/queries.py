@@ -77,6 +77,8 @@ class VersionInfo:
     run: str
     deleted: bool
     was: int | None
+    source: str
+    lifetime: int
     aliases: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
 
@@ -103,7 +105,7 @@ class Event:
 _VERSION = """SELECT v.id, a.entity, a.project, a.name, a.type, v.number, v.manifest, v.root, c.size, c.entries,
 v.created, v.description,
     v.metadata, v.sources, v.choice, v.run, v.deleted, v.was,
-    v.number = (SELECT max(number) FROM versions x WHERE x.artifact_id = a.id AND NOT x.deleted),
+    v.source, v.lifetime, v.number = (SELECT max(number) FROM versions x WHERE x.artifact_id = a.id AND NOT x.deleted),
     (SELECT json_group_array(alias) FROM aliases WHERE version = v.id), (SELECT json_group_array(tag) FROM tags WHERE
     version = v.id) FROM artifacts a JOIN versions v ON v.artifact_id = a.id LEFT JOIN chunks c ON c.id = v.root"""
 
@@ -262,7 +264,7 @@ class Queries:
         out = []
         for row in self._db.execute(f"{_VERSION} WHERE {where}", values):
             id, entity, project, artifact, type, number, manifest, root, size, entries, created, description = row[:12]
-            metadata, sources, choice, run, deleted, was, is_latest, aliases, tags = row[12:]
+            metadata, sources, choice, run, deleted, was, source, lifetime, is_latest, aliases, tags = row[12:]
             include, exclude, prefix = json.loads(choice)
             named = sorted(json.loads(aliases))
             out.append(
@@ -285,6 +287,8 @@ class Queries:
                     run,
                     bool(deleted),
                     was,
+                    source,
+                    lifetime,
                     [LATEST, *named] if is_latest and not deleted else named,
                     sorted(json.loads(tags)),
                 )
@@ -360,7 +364,8 @@ class Queries:
                x.artifact_id) v
                     ON v.id = CASE r.kind WHEN 'version' THEN r.id WHEN 'alias' THEN json_extract(r.body, '$.version')
                     ELSE r.subject END
-               WHERE r.kind IN ('version', 'alias', 'tag', 'description', 'tombstone', 'renumbered')
+               WHERE r.kind IN ('version', 'alias', 'tag', 'description', 'metadata', 'lifetime', 'tombstone',
+                              'renumbered')
                  AND (:name IS NULL OR r.subject = :name OR r.subject IN (SELECT id FROM records WHERE subject = :name
                  AND kind = 'version'))
                ORDER BY r.time DESC, r.clock DESC, r.kind DESC, r.id LIMIT :limit""",
@@ -400,4 +405,4 @@ def _detail(kind: str, data: dict[str, Any]) -> str:
         return "removed"
     if kind == "renumbered":
         return f"was v{data['was']}, another version with that number is older"
-    return "description changed"
+    return f"{kind} changed"

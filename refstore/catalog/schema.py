@@ -45,6 +45,8 @@ def _first(connection: sqlite3.Connection) -> None:
             "run": str,
             "deleted": int,
             "was": int,
+            "source": str,
+            "lifetime": int,
         },
         pk="id",
         foreign_keys=[("artifact_id", "artifacts", "id")],
@@ -53,6 +55,39 @@ def _first(connection: sqlite3.Connection) -> None:
     db.table("versions").create_index(["manifest"])
     db.table("aliases").create({"artifact_id": int, "alias": str, "version": str}, pk=("artifact_id", "alias"))
     db.table("tags").create({"version": str, "tag": str}, pk=("version", "tag"))
+    db.table("runs").create(
+        {
+            "id": str,
+            "run": str,
+            "entity": str,
+            "project": str,
+            "name": str,
+            "job_type": str,
+            "group_name": str,
+            "notes": str,
+            "tags": str,
+            "config": str,
+            "summary": str,
+            "state": str,
+            "started": str,
+            "finished": str,
+            "host": str,
+            "user": str,
+            "pid": int,
+            "command": str,
+            "python": str,
+            "git": str,
+            "dirty": int,
+            "diff": str,
+        },
+        pk="id",
+    )
+    db.table("runs").create_index(["entity", "project", "run"])
+    db.table("runs").create_index(["started"])
+    db.table("edges").create(
+        {"run": str, "version": str, "direction": str, "use_as": str}, pk=("run", "version", "direction")
+    )
+    db.table("edges").create_index(["version", "direction"])
     db.table("sources").create({"id": int, "scheme": str, "endpoint": str, "bucket": str}, pk="id")
     db.table("sources").create_index(["scheme", "endpoint", "bucket"], unique=True)
     db.table("chunks").create({"id": int, "hash": bytes, "level": int, "entries": int, "size": int}, pk="id")

@@ -31,11 +31,11 @@ class Record:
     clock: int
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON, with its kind and without its empty fields."""
+        """The record as JSON, with its kind and without the fields that have their default."""
         out: dict[str, Any] = {"kind": self.kind}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if value is not None and value != "" and value != () and value != {}:
+            if value != f.default and value != () and value != {}:
                 out[f.name] = list(value) if isinstance(value, tuple) else value
         return out
 
@@ -104,6 +104,7 @@ class Version(InArtifact):
         description: As given when it was made.
         metadata: As given; any JSON object.
         run: The id of the record of the run that made it.
+        source: The id of the record of the version that this one is a link to.
     """
 
     kind: ClassVar[str] = "version"
@@ -117,6 +118,7 @@ class Version(InArtifact):
     description: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     run: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,24 @@ class Description(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata(Record):
+    """A version's metadata were replaced. The last by (clock, time, id) holds."""
+
+    kind: ClassVar[str] = "metadata"
+    version: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetime(Record):
+    """How long a version is to be kept, in seconds from its own time; 0 for as long as there is room. The last holds."""
+
+    kind: ClassVar[str] = "lifetime"
+    version: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tombstone(Record):
     """A version was removed. Its number is never given again."""
 
@@ -175,11 +195,19 @@ class RunStarted(Record):
         project: Where it belongs.
         name: For people.
         job_type: What it does: `add` and `put` for the runs that those commands imply.
+        group: What it belongs to, for people.
+        notes: What people say of it.
+        tags: What people call it.
+        config: Its inputs that are not files; any JSON object.
+        command: Its command line, without credentials.
+        pid: Its process on that host, by which it is found out whether it died; 0 where that means nothing.
         host: The machine's name.
         user: The account's name.
         python: The version of Python.
         refstore: The version of refstore.
         git: The commit that was checked out, in hex.
+        dirty: Whether files that git tracks differed from that commit.
+        diff: The SHA-256 of that difference, in hex.
     """
 
     kind: ClassVar[str] = "run started"
@@ -188,11 +216,32 @@ class RunStarted(Record):
     project: str
     name: str = ""
     job_type: str = ""
+    group: str = ""
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    pid: int = 0
     host: str = ""
     user: str = ""
     python: str = ""
     refstore: str = ""
     git: str = ""
+    dirty: bool = False
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunUpdated(Record):
+    """What is said of a run was replaced, all of it. `run` is the id of its start's record. The last holds."""
+
+    kind: ClassVar[str] = "run updated"
+    run: str
+    name: str = ""
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,11 +255,12 @@ class RunFinished(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used(Record):
-    """A run used a version. Both are ids of records."""
+    """A run used a version. Both are ids of records; `use_as` is what it was to the run."""
 
     kind: ClassVar[str] = "used"
     run: str
     version: str
+    use_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,8 +281,11 @@ _KINDS: dict[str, type[Record]] = {
         Alias,
         Tag,
         Description,
+        Metadata,
+        Lifetime,
         Tombstone,
         RunStarted,
+        RunUpdated,
         RunFinished,
         Used,
         Logged,

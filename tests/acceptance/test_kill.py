@@ -110,10 +110,8 @@ def test_a_checkout_survives_a_kill_at_any_moment(
         hits += code == -9
         if code == 0:
             moments.took(seconds)
-        for name, data in content(out).items():
-            assert name.startswith(".refstore-tmp/") or data == expected.get(name), (
-                f"{name} is half there: {how} {when}"
-            )
+        there = {name: data for name, data in content(out).items() if not name.startswith(".refstore-tmp/")}
+        assert there.items() <= expected.items(), f"a file is half there: {how} {when}"
         warm.succeed(*words, cwd=store, env=env)
         assert content(out) == expected, f"{how} {when}"
     assert hits >= len(kills) + HITS

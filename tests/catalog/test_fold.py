@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refstore.catalog.fold import Claim, fold, settle
-from refstore.records.types import Alias, Description, Record, Renumbered, Tag, Tombstone, Version
+from refstore.records.types import Alias, Description, Lifetime, Metadata, Record, Renumbered, Tag, Tombstone, Version
 
 
 def a_version(number: int, time: int, manifest: str = "m", type: str = "dataset") -> Version:
@@ -65,6 +65,9 @@ def everything() -> list[Record]:
         Tag(time=time, clock=11, version=one.id, tag="bad", present=False),
         Description(time=time, clock=12, version=one.id, description="first"),
         Description(time=time, clock=13, version=one.id, description="second"),
+        Metadata(time=time, clock=14, version=one.id, metadata={"a": 1}),
+        Metadata(time=time, clock=15, version=one.id, metadata={"b": 2}),
+        Lifetime(time=time, clock=16, version=one.id, seconds=60),
     ]
 
 
@@ -76,6 +79,7 @@ def test_the_last_change_holds_in_any_order(records: list[Record]) -> None:
     assert state.aliases == {"best": two.id}
     assert one.tags == ("good",)
     assert one.description == "second"
+    assert (one.metadata, one.lifetime) == ({"b": 2}, 60)
 
 
 def test_a_removed_version_loses_its_aliases_and_keeps_its_number() -> None:
