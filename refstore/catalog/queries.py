@@ -260,6 +260,13 @@ class Queries:
         rows = self._versions("v.id = :id", {"id": id})
         return rows[0] if rows else None
 
+    def has_edge(self, run: str, version: str, direction: str) -> bool:
+        """Whether a run used or logged a version; all by the ids of their records."""
+        row = self._db.execute(
+            "SELECT 1 FROM edges WHERE run = ? AND version = ? AND direction = ?", (run, version, direction)
+        ).fetchone()
+        return row is not None
+
     def _versions(self, where: str, values: dict[str, Any]) -> list[VersionInfo]:
         out = []
         for row in self._db.execute(f"{_VERSION} WHERE {where}", values):

@@ -10,7 +10,7 @@ import string
 
 from refstore.catalog.writing import Writing
 from refstore.names import ArtifactName
-from refstore.records.types import Logged, RunFinished, RunStarted
+from refstore.records.types import RunFinished, RunStarted
 
 _LETTERS = string.ascii_lowercase + string.digits
 
@@ -41,7 +41,6 @@ def start(writing: Writing, name: ArtifactName, job_type: str) -> str:
     )
 
 
-def finish(writing: Writing, run: str, version: str) -> None:
-    """Record what the run logged, and that it finished."""
-    writing.add(Logged(**writing.stamp, run=run, version=version))
+def finish(writing: Writing, run: str) -> None:
+    """Record that the run finished."""
     writing.add(RunFinished(**writing.stamp, run=run, state="finished"))

@@ -14,7 +14,7 @@ from refstore.errors import ArtifactNotFound, TypeConflict, UsageError
 from refstore.manifest.diff import Change
 from refstore.manifest.entry import Entry
 from refstore.names import ArtifactName, check_alias, check_tag, check_type
-from refstore.records.types import Alias, Description, Record, Renumbered, Tag, Version
+from refstore.records.types import Alias, Description, Logged, Record, Renumbered, Tag, Version
 from refstore.tracking import implied_run
 from refstore.tracking.result import Recorded
 
@@ -72,8 +72,22 @@ def record(
     markers: int,
     notes: Sequence[str],
     dry_run: bool,
+    run: str | None = None,
 ) -> Recorded:
     """Make a version of some sorted entries, unless they are what the latest version has.
+
+    Args:
+        catalog: Where to.
+        name: The artifact.
+        entries: By path, in byte order.
+        labels: What a person says of the version.
+        job_type: Of the run that is implied where there is no `run`.
+        sources: The URIs that the entries are from.
+        choice: What was taken of them.
+        markers: For the outcome.
+        notes: For the outcome.
+        dry_run: Find out what would change, and record nothing.
+        run: The id of the record of the run that logs the version. It is noted that it did, also where nothing is new.
 
     Raises:
         TypeConflict: The artifact has another type.
@@ -86,6 +100,9 @@ def record(
         built = writing.build(entries, latest.manifest if latest else None)
         if latest is not None and built.unchanged:
             said = _label(writing, name, latest.id, latest, labels)
+            if run is not None and not writing.queries.has_edge(run, latest.id, Logged.kind):
+                writing.add(Logged(**writing.stamp, run=run, version=latest.id))
+                said.append("logged again")
             if said and not dry_run:
                 writing.summarise(f"{name}:v{latest.number}: {', '.join(said)}")
                 writing.commit()
@@ -97,7 +114,7 @@ def record(
         if dry_run:
             return _recorded(writing, built, None, title, True, True, markers, notes)
         manifest = writing.add_manifest(built)
-        run = implied_run.start(writing, name, job_type)
+        by = run or implied_run.start(writing, name, job_type)
         version = Version(
             **writing.stamp,
             **name.parts,
@@ -110,10 +127,12 @@ def record(
             prefix=choice.prefix,
             description=labels.description or "",
             metadata=dict(labels.metadata),
-            run=run,
+            run=by,
         )
         id = writing.add(version)
-        implied_run.finish(writing, run, id)
+        writing.add(Logged(**writing.stamp, run=by, version=id))
+        if run is None:
+            implied_run.finish(writing, by)
         for lost, settled, was in queries.unrecorded_renumberings(name):
             writing.add(Renumbered(**writing.stamp, version=lost, number=settled, was=was))
         _label(writing, name, id, None, labels)
