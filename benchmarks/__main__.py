@@ -46,7 +46,7 @@ def main() -> int:
         owner.stop()
     if not wanted.quick:
         titles = {name: title(sys.modules[f"benchmarks.{name}"]) for name in done}
-        RESULTS.write_text(page(RESULTS, done, titles, machine()))
+        RESULTS.write_text(page(RESULTS, done, titles, machine(), NAMES))
         print(f"\nwritten: benchmarks/{RESULTS.name}")
     return 0
 

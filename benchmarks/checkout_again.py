@@ -29,5 +29,5 @@ def run(bench: Bench) -> Iterator[Result]:
     # what was written in the last two seconds is hashed once more
     bench.once(words, store)
     peer = bench.took(["sh", "-c", "find out -type f -size +0 | wc -l"], store)
-    yield peer.result(f"{PEER} over {count:,} files", note="the peak is the shell's")
+    yield peer.result(f"{PEER} over {count:,} files")
     yield bench.took(words, store).result("`checkout` again, all there", PEER, peer)

@@ -23,7 +23,7 @@ def run(bench: Bench) -> Iterator[Result]:
     start = bench.took(refstore("--version"), store, runs=5)
     yield start.result("`refstore --version`", note="the start of an interpreter, which is in all that follows")
     peer = bench.took(["sh", "-c", "diff v0 v1 | grep -c ^"], store, runs=5)
-    yield peer.result(f"{PEER} of {count:,} lines", note="the peak is the shell's")
+    yield peer.result(f"{PEER} of {count:,} lines")
     took = bench.took(refstore("diff", "data:v0", "data:v1", "--json"), store, runs=5)
     if len(took.last.lines) < CHANGES:
         raise SystemExit(f"diff found {len(took.last.lines)} changes, not {CHANGES}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.bench import Result
@@ -30,17 +31,17 @@ def line(result: Result) -> str:
     if result.requests is not None:
         parts.append(f"{result.requests:,} requests")
     if result.ratio is not None:
-        parts.append(f"{result.ratio:.2f} x {result.against}")
+        parts.append(f"{_ratio(result.ratio)} x {result.against}")
     return "; ".join([*parts, *([result.note] if result.note else [])])
 
 
-def page(file: Path, done: dict[str, list[Result]], titles: dict[str, str], machine: str) -> str:
-    """The page, with the sections that were measured now in the place of those that it had."""
+def page(file: Path, done: dict[str, list[Result]], titles: dict[str, str], machine: str, order: Sequence[str]) -> str:
+    """The page, with the sections that were measured now in the place of those that it had, in an order of names."""
     known = {match[1]: match[0].strip() for match in _SECTION.finditer(file.read_text())} if file.exists() else {}
     for name, results in done.items():
         rows = "".join(f"| {' | '.join(_cells(result))} |\n" for result in results)
         known[name] = f"## {name}: {titles[name]}\n\nMeasured {machine}.\n\n{_HEAD}{rows}".strip()
-    return "\n\n".join([_TOP.strip(), *known.values()]) + "\n"
+    return "\n\n".join([_TOP.strip(), *(known[name] for name in order if name in known)]) + "\n"
 
 
 def _cells(result: Result) -> list[str]:
@@ -51,6 +52,10 @@ def _cells(result: Result) -> list[str]:
         "" if result.seconds is None else str(result.runs),
         "" if result.cpu is None else f"{result.cpu:.2f}",
         "" if result.peak is None else f"{result.peak / 2**20:.0f}",
-        "" if result.ratio is None else f"{result.ratio:.2f}",
+        "" if result.ratio is None else _ratio(result.ratio),
         result.against,
     ]
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.5f}"
