@@ -111,7 +111,8 @@ class Settings:
         symlinks: What `add` does with symbolic links to files: `follow`, `skip` or `error`. Links to folders are never
             walked into, and a broken link is an error unless `skip`.
         cache_dir: Where content is kept; "" for `.refstore/cache`.
-        index_dir: Where `catalog.db` is kept; "" for beside the records, or the user's cache folder on a network disk.
+        index_dir: Where `catalog.db` is kept; "" for beside the records, or the user's cache folder where those are on
+            a network disk or read-only.
         endpoints: All `[endpoints.NAME]` tables.
     """
 

@@ -12,12 +12,17 @@
     │   ├── InvalidSetting                 .refstore.toml or a REFSTORE_ variable
     │   ├── TooManyObjects                 more objects than --max-objects
     │   ├── DuplicatePath                  two objects would have one path in the artifact
-    │   └── TypeConflict                   an artifact has one type for good
+    │   ├── TypeConflict                   an artifact has one type for good
+    │   ├── ArtifactNotLoggedError         a draft was asked for what only a version has
+    │   └── ArtifactFinalizedError         a version was asked to change
     ├── NotFound (LookupError)         3   a name that the catalog does not have
     │   ├── StoreNotFound                  no .refstore/ here or above
-    │   └── ArtifactNotFound               no such project, artifact, version, alias or file
+    │   ├── ArtifactNotFound               no such project, artifact, version, alias or file
+    │   │   └── EntryNotFound (KeyError, FileNotFoundError)   no such file in this version or draft
+    │   └── RunNotFound                    no such run
     ├── SourceError                    4   the outside does not hold what was asked for
     │   ├── SourceMissing (FileNotFoundError)   gone, or never there
+    │   │   └── NothingToAdd (ValueError)           what a draft was to take in is not there
     │   ├── SourceChanged                  overwritten: other bytes than those recorded
     │   ├── SourceUnreadable               there, but not as a readable file (special file, archived object)
     │   └── ChecksumMismatch               the bytes that arrived are not those recorded
@@ -29,6 +34,7 @@
     │   ├── DestinationConflict            a file there is not ours to replace
     │   ├── UnsafePath                     a path that would leave the destination or can't exist there
     │   ├── LinkError                      the kind of link asked for is not possible there
+    │   ├── NotAsRecorded (ValueError)     files of an earlier checkout are not what the version has
     │   └── CheckoutIncomplete             some files failed; each is listed
     └── StoreError                     8   the store itself
         ├── CatalogCorrupt                 a record or the index is damaged
@@ -100,6 +106,14 @@ class TypeConflict(UsageError):
     """The artifact exists with another type."""
 
 
+class ArtifactNotLoggedError(UsageError):
+    """A draft was asked for something that only a version has: log it first."""
+
+
+class ArtifactFinalizedError(UsageError):
+    """Something was to be added to a version, or removed from it: make a draft of it with `new_draft`."""
+
+
 class NotFound(RefstoreError, LookupError):
     """The catalog has nothing of that name."""
 
@@ -114,6 +128,17 @@ class ArtifactNotFound(NotFound):
     """No such project, artifact, version, alias or file in the catalog."""
 
 
+class EntryNotFound(ArtifactNotFound, KeyError, FileNotFoundError):
+    """No such file in this version or draft."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)
+
+
+class RunNotFound(NotFound):
+    """No such run in the catalog."""
+
+
 class SourceError(RefstoreError):
     """The outside does not hold what was asked for."""
 
@@ -122,6 +147,10 @@ class SourceError(RefstoreError):
 
 class SourceMissing(SourceError, FileNotFoundError):
     """The object, the version or the prefix does not exist (any more)."""
+
+
+class NothingToAdd(SourceMissing, ValueError):
+    """What a draft was to take in is not there."""
 
 
 class SourceChanged(SourceError):
@@ -174,16 +203,22 @@ class LinkError(CheckoutError):
     """The kind of link that was asked for is not possible between the cache and the destination."""
 
 
+class NotAsRecorded(CheckoutError, ValueError):
+    """Files of an earlier checkout or download are not what the version has."""
+
+
 class CheckoutIncomplete(CheckoutError):
     """Some files could not be checked out; all others were.
 
     Attributes:
         failures: One for each file, in the order of their paths.
+        summary: The message without the first failure, to stand above a list of them all.
     """
 
-    def __init__(self, message: str, failures: Sequence[Failure] = ()) -> None:
+    def __init__(self, message: str, failures: Sequence[Failure] = (), summary: str = "") -> None:
         super().__init__(message)
         self.failures = tuple(failures)
+        self.summary = summary or message
 
 
 class StoreError(RefstoreError):
@@ -206,3 +241,11 @@ class StoreLocked(StoreError):
 
 class StorageFull(StoreError):
     """There is no space left for the store or for a checkout."""
+
+
+def __getattr__(name: str) -> type[RefstoreError]:
+    # W&B's names, for `except wandb.errors.CommError`: what it raises where a name means nothing, and its base.
+    found = {"CommError": NotFound, "Error": RefstoreError}.get(name)
+    if found is None:
+        raise AttributeError(f"module 'refstore.errors' has no attribute {name!r}")
+    return found

@@ -121,6 +121,10 @@ def parse_artifact(text: str, *, entity: str = "", project: str = DEFAULT_PROJEC
     Raises:
         InvalidName: A part is not a name, or there are more than three.
     """
+    if (mark := re.search("[:@]", text)) and mark.start():
+        raise InvalidName(
+            f"{text!r} names a version, where the name of an artifact is meant: leave {text[mark.start() :]!r} out."
+        )
     parts = text.split("/")
     if len(parts) > 3:
         raise InvalidName(f"{text!r} has too many parts: a name is [entity/][project/]artifact.")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from refstore import config
 from refstore.catalog.catalog import Catalog
 from refstore.catalog.index_place import index_path
 from refstore.catalog.queries import ArtifactInfo, Event, ProjectInfo
 from refstore.catalog.staging import Staging
+from refstore.config import Settings, load
 from refstore.errors import ArtifactNotFound, InvalidName, StoreNotFound, UsageError
 from refstore.manifest.entry import Checksum
 from refstore.names import ArtifactName, VersionName, check_alias, check_tag, parse_artifact, parse_version
@@ -24,10 +25,12 @@ from refstore.version import Diff, Version
 if TYPE_CHECKING:
     from refstore.backends.base import Diagnosis
     from refstore.backends.registry import Backends
+    from refstore.catalog.run_queries import RunInfo
     from refstore.checkout.cache import Cache
     from refstore.checkout.ledger import Ledger
-    from refstore.config import Settings
     from refstore.progress import Progress
+    from refstore.tracking.imports.imported import Imported
+    from refstore.tracking.lineage import Lineage
 
 FOLDER = ".refstore"
 
@@ -77,7 +80,7 @@ class Store:
         self.root = root
         self.folder = root / FOLDER
         self.created = created
-        self.settings: Settings = config.load(root)
+        self.settings: Settings = load(root)
         self._catalog: Catalog | None = None
         self._backends: Backends | None = None
         self._cache: Cache | None = None
@@ -144,6 +147,10 @@ class Store:
 
             self._backends = Backends(self.settings)
         return self._backends
+
+    def share(self, backends: Backends) -> None:
+        """Use the backends of another instance of this store: they serve many threads, and hold connections."""
+        self._backends = backends
 
     @property
     def cache(self) -> Cache:
@@ -318,6 +325,62 @@ class Store:
                 dry_run=dry_run,
             )
 
+    def import_wandb(
+        self,
+        manifest: str | os.PathLike[str],
+        *,
+        name: str,
+        skip_content: bool = False,
+        dry_run: bool = False,
+        **labels: Any,
+    ) -> Recorded:
+        """Make a version of the references in a W&B manifest (version 1). No data is touched, and no request is made.
+
+        Args:
+            manifest: The JSON file.
+            name: `[entity/][project/]artifact`.
+            skip_content: Leave out what W&B itself keeps, instead of refusing.
+            dry_run: Find out what would change, and record nothing.
+            labels: `type`, `aliases`, `tags`, `description` and `metadata` as in `add`.
+
+        Raises:
+            UsageError: It is no such manifest, or holds what can't be a reference.
+        """
+        from refstore.tracking.imports.wandb import read_manifest
+
+        return self._import(read_manifest, manifest, name, skip_content, dry_run, labels)
+
+    def import_dvc(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        name: str,
+        skip_content: bool = False,
+        dry_run: bool = False,
+        **labels: Any,
+    ) -> Recorded:
+        """Make a version of what `dvc import-url` recorded in a `.dvc` file; else as `import_wandb`."""
+        from refstore.tracking.imports.dvc import read_dvc
+
+        return self._import(read_dvc, file, name, skip_content, dry_run, labels)
+
+    def _import(
+        self,
+        read: Callable[[Backends, Path], Imported],
+        file: str | os.PathLike[str],
+        name: str,
+        skip: bool,
+        dry_run: bool,
+        labels: dict[str, Any],
+    ) -> Recorded:
+        from refstore.tracking.imports.imported import keep
+
+        said = Labels(**{key: value for key, value in labels.items() if value is not None})
+        said.check()
+        where = Path(file)
+        found = read(self.backends, where)
+        return keep(self, self._artifact_name(name), found, said, where, skip=skip, dry_run=dry_run)
+
     def _limit(self, max_objects: int | None) -> int:
         limit = self.settings.max_objects if max_objects is None else max_objects
         if limit < 1:
@@ -363,20 +426,59 @@ class Store:
         return [Version(self, info) for info in self.catalog.queries.versions(self._artifact_name(name))]
 
     def log(self, name: str | None = None, limit: int | None = None) -> Iterator[Event]:
-        """What happened, newest first: in the whole catalog, or to one artifact.
+        """What happened, newest first: in the whole catalog, to one artifact, or to one version of it.
 
         Raises:
-            ArtifactNotFound: There is no such artifact.
+            ArtifactNotFound: There is no such artifact or version.
         """
-        artifact = None
-        if name is not None:
-            artifact = self._artifact_name(name)
-            self.catalog.queries.artifact(artifact)
+        if name is None:
+            return self.catalog.queries.events(None, limit)
+        if ":" in name or "@" in name:
+            info = self.catalog.queries.version(self._version_name(name))
+            title = f"{info.artifact}:v{info.number}"
+            events = self.catalog.queries.events(info.artifact)
+            return islice((event for event in events if event.subject == title), limit)
+        artifact = self._artifact_name(name)
+        self.catalog.queries.artifact(artifact)
         return self.catalog.queries.events(artifact, limit)
 
     def diff(self, old: str, new: str) -> Diff:
         """What differs between two versions."""
         return self.version(old).diff(new)
+
+    def runs(self, project: str | None = None, *, limit: int | None = None) -> Iterator[RunInfo]:
+        """Runs, newest first; those of one project (`[entity/]project`) where it is given. Streams."""
+        place = parse_artifact(f"{project}/_", entity=self.settings.entity) if project else None
+        if place is None:
+            return self.catalog.runs.runs(limit=limit)
+        return self.catalog.runs.runs(place.entity, place.project, limit=limit)
+
+    def run(self, name: str) -> RunInfo:
+        """One run, by its id, by `[entity/]project/id`, or by the id of its record.
+
+        Raises:
+            RunNotFound: There is none.
+            InvalidName: Several projects have a run of that id.
+        """
+        return self.catalog.runs.run(name)
+
+    def lineage(
+        self, name_or_run: Any, *, direction: Literal["both", "up", "down"] = "both", depth: int | None = None
+    ) -> Lineage:
+        """Which run made a version, from what, and what came of it: across projects, in one SQL statement each way.
+
+        Args:
+            name_or_run: The name of a version, a `Version` or an artifact; or a run, or its id.
+            direction: `up` for what it came from, `down` for what came of it.
+            depth: The most runs to pass each way; None for no limit.
+
+        Raises:
+            ArtifactNotFound, RunNotFound: There is no such thing.
+        """
+        from refstore.tracking.lineage import lineage
+        from refstore.tracking.run_or_version import run_or_version
+
+        return lineage(self, *run_or_version(self, name_or_run), direction, depth)
 
     def doctor(self, uri: str) -> Diagnosis:
         """Try out, read-only, what works at a URI: credentials, listing, versions, reading.
@@ -502,6 +604,21 @@ class Store:
             writing.summarise(f"{', '.join(version.qualified_name for version in gone)} removed")
             writing.commit()
         return gone
+
+    def gc(self, *, dry_run: bool = False) -> list[Version]:
+        """Remove the versions whose lifetime has ended (`ttl`) from the catalog; never anything at a source.
+
+        What an alias other than `latest` means stays, and so does the latest version of each artifact.
+
+        Args:
+            dry_run: Only tell what would go.
+
+        Returns:
+            What was removed, or would be.
+        """
+        from refstore.tracking.expiry import expire
+
+        return [Version(self, info) for info in expire(self.catalog, dry_run=dry_run)]
 
     def cache_gc(self, *, dry_run: bool = False) -> list[tuple[Checksum, int]]:
         """Delete cached content that nothing needs: no version says that the store keeps it, no checkout links to it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -200,7 +201,8 @@ class Version:
         """Make the files of this version, byte for byte as recorded.
 
         Args:
-            dest: A folder; by default `artifacts/<name>:v<N>` in the current one.
+            dest: A folder; by default `artifacts/<name>:v<N>` in the current one. An `artifacts/` that it makes is kept
+                out of git, by a `.gitignore` in it.
             paths: Only those that one of these globs takes.
             jobs: Transfers at once; the setting by default.
             link: `auto`, `reflink`, `hardlink`, `symlink` or `copy`; the setting by default.
@@ -212,27 +214,33 @@ class Version:
             CheckoutIncomplete: Some files could not be had; the others are there.
             DestinationConflict: Files there are not ours to replace; nothing was done.
         """
-        from refstore.checkout.checkout import checkout
-
-        settings = self._store.settings
         # A colon can't stand in a file name on Windows.
         import os
 
-        folder = f"{self.info.artifact.artifact}{'-' if os.name == 'nt' else ':'}v{self.info.number}"
-        return checkout(
-            self._store.catalog.queries.entries(self.info),
-            Path("artifacts") / folder if dest is None else Path(dest),
-            label=self.qualified_name,
-            backends=self._store.backends,
-            cache=self._store.cache,
-            ledger=self._store.ledger,
-            paths=paths,
-            jobs=settings.jobs if jobs is None else jobs,
-            link=settings.link if link is None else link,
-            force=force,
-            allow_missing=allow_missing,
-            progress=progress,
-        )
+        from refstore.checkout.artifacts_folder import in_artifacts
+        from refstore.checkout.checkout import checkout
+        from refstore.errors import UsageError
+
+        if dest is not None and not os.fspath(dest):
+            raise UsageError("The DEST of a checkout is empty: name a folder, '.' for the current one.")
+        settings = self._store.settings
+        name = f"{self.info.artifact.artifact}{'-' if os.name == 'nt' else ':'}v{self.info.number}"
+        with in_artifacts(name) if dest is None else nullcontext(Path(dest)) as folder:
+            return checkout(
+                self._store.catalog.queries.entries(self.info),
+                folder,
+                label=self.qualified_name,
+                backends=self._store.backends,
+                cache=self._store.cache,
+                ledger=self._store.ledger,
+                store=self._store.folder,
+                paths=paths,
+                jobs=settings.jobs if jobs is None else jobs,
+                link=settings.link if link is None else link,
+                force=force,
+                allow_missing=allow_missing,
+                progress=progress,
+            )
 
     def diff(self, other: Version | str) -> Diff:
         """What differs between this version (the old one) and another."""
@@ -262,6 +270,10 @@ class Version:
         Args:
             content: Read all bytes and prove them, instead of one request a file.
             jobs: Files at once; the setting by default.
+
+        Raises:
+            SourceDenied, SourceUnavailable, UsageError: Many files in a row could not even be asked for; the rest is
+                not tried.
         """
         from refstore.checkout.verify import verify
 

@@ -159,14 +159,18 @@ def api_page() -> str:
     import refstore
     from refstore import errors
     from refstore.catalog.queries import ArtifactInfo, Event, ProjectInfo
+    from refstore.catalog.run_queries import RunInfo
     from refstore.checkout.result import CheckoutResult, Failure
     from refstore.config import Endpoint, Settings
     from refstore.manifest.diff import Change
     from refstore.manifest.entry import Checksum, Entry, Object, Pin
+    from refstore.tracking.collections import ArtifactCollection
+    from refstore.tracking.manifest import ArtifactManifest
+    from refstore.tracking.past_run import PastRun
     from refstore.tracking.result import Recorded
 
     values: list[type] = [Recorded, ArtifactInfo, ProjectInfo, Event, Entry, Object, Checksum, Pin, Change]
-    values += [CheckoutResult, Failure]
+    values += [CheckoutResult, Failure, ArtifactManifest, ArtifactCollection, PastRun, RunInfo]
     for module, name in (("refstore.checkout.status", "Drift"), ("refstore.checkout.verify", "Verified")):
         values.append(getattr(__import__(module, fromlist=[name]), name))
     from refstore.backends.base import Check, Diagnosis
@@ -181,6 +185,14 @@ def api_page() -> str:
         *_class(refstore.Store),
         *_class(refstore.Version),
         *_class(refstore.Diff),
+        "## Runs and artifacts, as W&B's scripts use them\n",
+        "[wandb.md](wandb.md) says how to port a script, and what is different.\n",
+        *_function(refstore.init, "refstore.init"),
+        *_function(refstore.finish, "refstore.finish"),
+        *_class(refstore.Run),
+        *_class(refstore.Artifact),
+        *_class(refstore.ArtifactManifestEntry),
+        *_class(refstore.Api),
         "## What they return\n",
     ]
     for value in values:
@@ -199,7 +211,9 @@ def _tree(text: str) -> str:
 
 def _class(cls: type, level: int = 2) -> list[str]:
     out = [f"{'#' * level} {cls.__name__}\n", _doc(cls), ""]
-    for name, member in vars(cls).items():
+    parts = [base for base in cls.__mro__ if base.__name__.startswith(cls.__name__)]
+    members = {name: member for base in reversed(parts) for name, member in vars(base).items()}
+    for name, member in members.items():
         if name.startswith("_"):
             continue
         where = f"{cls.__name__}.{name}"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from refstore import config
 from refstore.config import Endpoint, Settings, load, settings_with_origin
 from refstore.errors import InvalidSetting
 from refstore.settings_file import set_setting, unset_setting
 
+# As an attribute of the package, `config` is that of the current run.
+config = import_module("refstore.config")
 EXAMPLE = Path(__file__).parent.parent / ".refstore.example.toml"
 
 

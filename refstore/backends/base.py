@@ -111,7 +111,7 @@ class Check:
 
     Attributes:
         name: What was tried: `credentials`, `list`, `list versions`, `read`, `read versions`, `versioning` …
-        ok: Whether it works; None where it could not be told.
+        ok: Whether it works; None where it could not be told, or where refstore gets along without it.
         detail: One sentence: what was found, and what to do if it is missing.
     """
 

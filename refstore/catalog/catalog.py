@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from refstore.catalog.fork_gate import inside_sqlite
 from refstore.catalog.index_place import index_path
 from refstore.catalog.ingest import catch_up, is_current
+from refstore.catalog.lineage import Kind, Row, Way, walk
 from refstore.catalog.queries import Queries
+from refstore.catalog.run_queries import RunQueries
 from refstore.catalog.schema import migrate
 from refstore.catalog.writing import Writing
-from refstore.errors import CatalogCorrupt, StoreError, StoreLocked
+from refstore.errors import CatalogCorrupt, StorageFull, StoreError, StoreLocked
 from refstore.records.transaction import remove_unfinished, storage_error
 
 BUSY = 300.0
@@ -40,7 +43,8 @@ class Catalog:
         self.records = folder / "records"
         self.scratch = folder / "tmp"
         self.path = index_path(folder, index_dir)
-        self._db = self._connect()
+        with inside_sqlite():
+            self._db = self._connect()
         try:
             self.refresh()
         except BaseException:
@@ -51,6 +55,15 @@ class Catalog:
     def queries(self) -> Queries:
         """Everything that can be asked of the index."""
         return Queries(self._db)
+
+    @property
+    def runs(self) -> RunQueries:
+        """Everything that can be asked about runs."""
+        return RunQueries(self._db)
+
+    def lineage(self, kind: Kind, id: str, way: Way, depth: int | None = None) -> Iterator[Row]:
+        """The nodes and edges that can be reached from one; see `refstore.catalog.lineage.walk`."""
+        return walk(self._db, kind, id, way, depth)
 
     def close(self) -> None:
         """Let go of the index."""
@@ -71,7 +84,7 @@ class Catalog:
             CatalogTooNew: A newer refstore wrote some of them.
             StoreLocked: Another process writes for too long.
         """
-        with self._errors():
+        with inside_sqlite(), self._errors():
             self.records.mkdir(parents=True, exist_ok=True)
             if is_current(self._db, self.records):
                 return
@@ -81,7 +94,7 @@ class Catalog:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writing]:
         """A transaction; see `Writing`. Takes the write lock, so that numbers are unique on this machine."""
-        with self._errors():
+        with inside_sqlite(), self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 if not is_current(self._db, self.records):
@@ -175,5 +188,10 @@ def _sqlite_error(error: sqlite3.OperationalError, path: Path) -> StoreError:
             f"Another process has been writing to {path.parent} for over {BUSY:.0f} seconds: wait for it, or end it."
         )
     if "full" in text or "disk I/O" in text:
-        return storage_error(OSError(28, text), f"for the index {path}")
-    return StoreError(f"The index {path} can't be used: {text}.")
+        return StorageFull(
+            f"There is no space left for the index {path}, and nothing was changed: free some space and repeat the "
+            "command, or keep the index on another disk with REFSTORE_INDEX_DIR."
+        )
+    return StoreError(
+        f"The index {path} can't be used ({text}): may you write there? REFSTORE_INDEX_DIR can name another folder."
+    )

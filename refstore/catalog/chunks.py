@@ -237,7 +237,7 @@ class _Changes:
             if not isinstance(path, str) or (before is not None and path < before):
                 raise ValueError("out of order")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CatalogCorrupt(f"A change line of a manifest is damaged: {str(line)[:200]!r} ({error}).") from error
+            raise CatalogCorrupt(f"A line of a manifest is damaged, after that of {before!r}: {error}.") from error
         self.path = path
 
 

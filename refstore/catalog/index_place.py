@@ -1,11 +1,13 @@
-"""Where `catalog.db` may live: beside the records, or on a local disk where the store is on a network file system.
+"""Where `catalog.db` may live: beside the records, or on a local disk where that place can't hold it.
 
-SQLite's write-ahead log does not work over a network (https://www.sqlite.org/wal.html, "Overview").
+SQLite's write-ahead log does not work over a network (https://www.sqlite.org/wal.html, "Overview"). And even who only
+reads writes beside it, so a store that is mounted read-only, or is another user's, is indexed elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -35,6 +37,14 @@ def is_network(path: Path) -> bool:
     return kind in _NETWORK
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether this user may keep databases in a folder, those that are there already included."""
+    databases = (folder / name for name in ("catalog.db", "local.db"))
+    return os.access(folder, os.W_OK | os.X_OK) and all(
+        os.access(path, os.R_OK | os.W_OK) for path in databases if path.exists()
+    )
+
+
 def index_path(folder: Path, chosen: str) -> Path:
     """The path of `catalog.db`.
 
@@ -42,7 +52,7 @@ def index_path(folder: Path, chosen: str) -> Path:
         folder: The store's `.refstore`.
         chosen: The setting `index_dir`; "" to decide here.
     """
-    if not chosen and not is_network(folder):
+    if not chosen and not is_network(folder) and is_writable(folder):
         return folder / "catalog.db"
     if chosen:
         base = Path(chosen).expanduser()

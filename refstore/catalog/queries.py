@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from refstore.catalog import chunks
@@ -260,6 +261,14 @@ class Queries:
         rows = self._versions("v.id = :id", {"id": id})
         return rows[0] if rows else None
 
+    def mortal_versions(self) -> list[VersionInfo]:
+        """The versions that have a lifetime, by name, without those that were removed or that another is a link to."""
+        return self._versions(
+            "v.lifetime > 0 AND NOT v.deleted AND NOT EXISTS (SELECT 1 FROM versions x WHERE x.source = v.id "
+            "AND x.source <> '' AND NOT x.deleted) ORDER BY a.entity, a.project, a.name, v.number",
+            {},
+        )
+
     def has_edge(self, run: str, version: str, direction: str) -> bool:
         """Whether a run used or logged a version; all by the ids of their records."""
         row = self._db.execute(
@@ -317,9 +326,10 @@ class Queries:
             )
             return ArtifactNotFound(f"There is no {version} in this catalog: {have}.")
         names = [str(ArtifactName(*row)) for row in self._db.execute("SELECT entity, project, name FROM artifacts")]
-        near = [name for name in names if name.split("/")[-1] == artifact.artifact] or difflib.get_close_matches(
-            str(artifact), names, 1
-        )
+        # by its own name: the project that all have in common makes any two names look alike
+        own, wanted = {name.split("/")[-1] for name in names}, artifact.artifact
+        close = [wanted] if wanted in own else difflib.get_close_matches(wanted, own, 1)
+        near = [name for name in names if name.split("/")[-1] in close]
         hint = f"did you mean {near[0]}?" if near else "'refstore ls' lists what there is."
         return ArtifactNotFound(f"There is no artifact {artifact} in this catalog: {hint}")
 
@@ -332,16 +342,25 @@ class Queries:
         root = self._root(version)
         return chunks.read_prefix(self._db, root, prefix) if prefix else chunks.read_entries(self._db, root)
 
+    def page(self, version: VersionInfo, after: str | None = None, limit: int = 1000) -> list[Entry]:
+        """Some entries of a version by path, those that follow one path; no cursor stays open between two pages."""
+        entries = chunks.read_entries(self._db, self._root(version), after or "")
+        return list(islice((entry for entry in entries if after is None or entry.path != after), limit))
+
     def entry(self, version: VersionInfo, path: str) -> Entry:
         """One entry.
 
         Raises:
             ArtifactNotFound: The version has no such path.
         """
-        entry = chunks.read_entry(self._db, self._root(version), path)
+        entry = self.entry_or_none(version, path)
         if entry is None:
             raise ArtifactNotFound(f"{version.artifact}:v{version.number} has no file {path!r}.")
         return entry
+
+    def entry_or_none(self, version: VersionInfo, path: str) -> Entry | None:
+        """One entry; None where the version has no such path."""
+        return chunks.read_entry(self._db, self._root(version), path)
 
     def diff(self, old: VersionInfo, new: VersionInfo) -> Iterator[Change]:
         """What differs between two versions, by path; opens only the chunks that differ."""

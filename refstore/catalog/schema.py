@@ -124,7 +124,15 @@ def _first(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+def _second(connection: sqlite3.Connection) -> None:
+    # For the lineage: from a version to those that link to it, and along edges both ways without a look at the table.
+    connection.execute("CREATE INDEX idx_versions_source ON versions (source) WHERE source <> ''")
+    connection.execute("DROP INDEX IF EXISTS idx_edges_version_direction")
+    connection.execute("CREATE INDEX idx_edges_of_version ON edges (version, direction, run, use_as)")
+    connection.execute("CREATE INDEX idx_edges_of_run ON edges (run, direction, version, use_as)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
@@ -137,7 +145,10 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     if done == len(MIGRATIONS):
         return
     if done > len(MIGRATIONS):
-        raise CatalogTooNew(f"{path} was made by a newer refstore than this one: upgrade refstore.")
+        raise CatalogTooNew(
+            f"{path} was made by a newer refstore than this one: upgrade refstore, or delete that file, which is only "
+            "an index and is made again."
+        )
     connection.execute("BEGIN IMMEDIATE")
     try:
         done = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -33,6 +33,7 @@ def checkout(
     backends: Backends,
     cache: Cache,
     ledger: Ledger,
+    store: Path | None = None,
     paths: Sequence[str] = (),
     jobs: int = 16,
     link: str = "auto",
@@ -54,6 +55,7 @@ def checkout(
         backends: Read the sources.
         cache: Content by checksum.
         ledger: What was checked out on this machine.
+        store: The folder `.refstore`, which no checkout may write to; that of the ledger by default.
         paths: Globs (see `Selection`): only these files; all others at the destination are left alone.
         jobs: Transfers at once.
         link: A kind of link (see `Link`). Files that are there as recorded are kept, whatever kind they are.
@@ -78,7 +80,7 @@ def checkout(
     kind = parse_link(link)
     owner = label.partition("@")[0].partition(":")[0]
     progress = progress or Silent()
-    _check_outside(dest, ledger.path.parent)
+    _check_outside(dest, store or ledger.path.parent)
     with Destination(dest, ledger.path.parent) as place, ledger.staging(Plan.schema) as db:
         plan = Plan(db, ledger, place, cache, owner, force)
         plan.make(entries, Selection(paths), label)
@@ -138,11 +140,8 @@ def _result(
     total = plan.totals.keep + plan.totals.write
     kinds = counted(Counter(failure.kind for failure in failures))
     gave_up = " It gave up after so many failures in a row." if outcome.gave_up else ""
-    raise CheckoutIncomplete(
-        f"{label} is not complete in {dest}: {done} of {total} files are there ({kinds}).{gave_up} "
-        f"The first: {failures[0].path}: {failures[0].message}",
-        failures,
-    )
+    summary = f"{label} is not complete in {dest}: {done:,} of {total:,} files are there ({kinds}).{gave_up}"
+    raise CheckoutIncomplete(f"{summary} The first: {failures[0].path}: {failures[0].message}", failures, summary)
 
 
 def _check_space(plan: Plan, place: Destination, cache: Cache, link: Link, label: str) -> None:

@@ -141,7 +141,7 @@ class Plan:
             self._find_dropped()
         self._check_in_the_way()
         self._unsafe.raise_as(
-            UnsafePath, f"{label} can't be checked out into {self._dest.path} as it is", "Leave them out with --path."
+            UnsafePath, f"{label} can't be checked out into {self._dest.path} as it is", "--path can leave these out:"
         )
         self._sources.raise_as(
             DestinationConflict,

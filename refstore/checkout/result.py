@@ -36,6 +36,11 @@ CONFLICT = "conflict"
 UNSUPPORTED = "unsupported"
 LOCAL = "local"
 
+SHUT_OUT = frozenset((DENIED, UNAVAILABLE, UNSUPPORTED))
+"""The kinds of failure that say nothing of a file: whoever meets one will mostly meet it at the next file too."""
+GIVE_UP = 100
+"""After so many of those in a row, with nothing that worked in between, the rest isn't tried."""
+
 _KINDS: tuple[tuple[type[RefstoreError], str], ...] = (
     (SourceMissing, GONE),
     (SourceChanged, OVERWRITTEN),

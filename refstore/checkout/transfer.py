@@ -23,7 +23,7 @@ from refstore.checkout.ledger import Ledger, Settled, has_key, is_settled, stat_
 from refstore.checkout.paths import encode
 from refstore.checkout.pinned import Stopped
 from refstore.checkout.plan import Plan, Work
-from refstore.checkout.result import DENIED, GONE, UNAVAILABLE, Failure, failure_of
+from refstore.checkout.result import GIVE_UP, GONE, SHUT_OUT, Failure, failure_of
 from refstore.errors import CheckoutError, DestinationConflict, RefstoreError, StorageFull, UnsafePath
 from refstore.progress import Progress
 
@@ -31,8 +31,6 @@ BATCH = 256
 """Files that get their names together."""
 BATCH_SECONDS = 1.0
 """The longest that a finished file waits for its name."""
-GIVE_UP = 100
-"""After so many refusals and broken connections in a row, with nothing that worked in between, the rest isn't tried."""
 PATIENCE = 5.0
 """How long an interrupted checkout waits for its threads, in seconds."""
 
@@ -178,7 +176,7 @@ class Transfer:
             elif isinstance(result, Failure):
                 self.outcome.failures.append(result)
                 self._progress.advance(1, 0)
-                refused = refused + 1 if result.kind in (DENIED, UNAVAILABLE) else 0
+                refused = refused + 1 if result.kind in SHUT_OUT else 0
                 if refused >= GIVE_UP:
                     self.outcome.gave_up = True
                     self._stop.set()

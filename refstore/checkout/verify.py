@@ -12,12 +12,29 @@ from refstore.checkout.cache import Cache
 from refstore.checkout.compare import Likeness, compare_content
 from refstore.checkout.parallel import in_parallel
 from refstore.checkout.pinned import PinnedReads
-from refstore.checkout.result import GONE, OVERWRITTEN, found_now, kind_of, object_json, uri_of
-from refstore.errors import RefstoreError, SourceMissing
+from refstore.checkout.result import (
+    DENIED,
+    GIVE_UP,
+    GONE,
+    OVERWRITTEN,
+    SHUT_OUT,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    found_now,
+    kind_of,
+    object_json,
+    uri_of,
+)
+from refstore.errors import RefstoreError, SourceDenied, SourceMissing, SourceUnavailable, UsageError
 from refstore.manifest.entry import STORED, Entry, Object, Pin
 
 OK = "ok"
 UNPROVEN = "unproven"
+_ERRORS: dict[str, type[RefstoreError]] = {
+    DENIED: SourceDenied,
+    UNAVAILABLE: SourceUnavailable,
+    UNSUPPORTED: UsageError,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +90,10 @@ def verify(
 
     Yields:
         One for each entry, in their order.
+
+    Raises:
+        SourceDenied, SourceUnavailable, UsageError: Many entries in a row could not even be asked for; the rest is not
+            tried.
     """
     reads = PinnedReads(backends)
 
@@ -93,7 +114,12 @@ def verify(
             found = found_now(obj, backends) if kind in (GONE, OVERWRITTEN) else None
             return Verified(entry.path, uri, kind, str(error), obj, found)
 
-    yield from in_parallel(look, entries, jobs)
+    in_a_row = 0
+    for found in in_parallel(look, entries, jobs):
+        yield found
+        in_a_row = in_a_row + 1 if found.state in SHUT_OUT else 0
+        if in_a_row == GIVE_UP:
+            raise _ERRORS[found.state](f"It gave up after {GIVE_UP} such files in a row. The last: {found.message}")
 
 
 def _check_stored(obj: Object, cache: Cache, bytes: bool) -> None:

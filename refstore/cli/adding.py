@@ -65,6 +65,22 @@ def init(
         if not quiet:
             made = "Made a store in" if store.created else "There is a store already in"
             out.say(f"{made} {printable(str(store.folder))}")
+        if store.created:
+            _note_outer(store, out)
+
+
+def _note_outer(store: Store, out: Output) -> None:
+    """Say so where a new store hides another one from the folders below it."""
+    from refstore.errors import StoreNotFound
+    from refstore.store import find
+
+    try:
+        outer = find(store.root.parent)
+    except StoreNotFound:
+        return
+    if outer == store.root:
+        return
+    out.notes([f"From here on down it takes the place of the store in {outer}."])
 
 
 def add(
@@ -214,6 +230,8 @@ def _print_added(store: Store, result: Recorded, out: Output) -> None:
         print(label)
         return
     out.notes(result.notes)
+    if result.markers:
+        out.notes([f"Left out: {count(result.markers, 'directory marker')}, which are no files."])
     amount = f"{count(result.file_count, 'file')}, {size(result.size)}"
     pinned = f"pinned: {pins_text(result.pins)}" if result.pins else ""
     if not result.new:

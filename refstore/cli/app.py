@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from refstore.cli import adding, changing, checking, keeping, reading
+from refstore.cli import (
+    adding,
+    artifact,
+    changing,
+    checking,
+    expiring,
+    importing,
+    keeping,
+    lineage,
+    reading,
+    running,
+    runs,
+)
 from refstore.cli.ending import Commands, Session
 from refstore.cli.options import StorePath
 
@@ -44,5 +56,5 @@ def root(
         print(context.get_help())
 
 
-for group in (adding, checking, reading, changing, keeping):
+for group in (adding, checking, reading, changing, running, runs, lineage, artifact, importing, expiring, keeping):
     group.register(app)

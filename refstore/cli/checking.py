@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from refstore.cli.ending import DRIFTED, print_failures
+from refstore.cli.ending import DRIFTED, TOLD_IN_FULL, print_failures
 from refstore.cli.options import Jobs, Json, Name, Paths, Quiet, open_store, short
 from refstore.cli.output import Output, coloured, columns, count, printable, size
-from refstore.manifest.entry import Object
+from refstore.manifest.entry import Object, Pin
 
 if TYPE_CHECKING:
     from refstore.checkout.status import Drift
@@ -31,7 +31,7 @@ def checkout(
     context: typer.Context,
     name: Name,
     dest: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(metavar="[DEST]", help="The folder. Default: artifacts/NAME:vN/ here.", show_default=False),
     ] = None,
     path: Paths = None,
@@ -56,7 +56,8 @@ def checkout(
     """Make the files of a version, as recorded.
 
     Each has exactly the bytes that were recorded, or is listed with why it can't be had. Files that are there
-    already are not fetched again, and an interrupted checkout carries on where it stopped.
+    already are not fetched again, and an interrupted checkout carries on where it stopped. An artifacts/ folder that it
+    makes is kept out of git.
     """
     from refstore.cli.bars import bar
     from refstore.cli.shapes import checkout_json
@@ -175,11 +176,13 @@ def verify(
 
     Asks the source of each file once, or with --bytes reads it all. Ends with 4 if a file can't be had as recorded.
     """
+    from refstore.checkout.result import SHUT_OUT
     from refstore.cli.bars import bar
     from refstore.cli.shapes import verified_json
 
     out = Output(json, quiet)
     had = unproven = failed = 0
+    told: Counter[str] = Counter()
     with open_store(context) as store:
         version = store.version(name)
         label = printable(short(store, version.qualified_name))
@@ -198,7 +201,9 @@ def verify(
                     if progress is not None:
                         progress.stop()
                     print(coloured(f"{mark}  {printable(found.path)}: {found.state}", colour))
-                    print(f"   {printable(found.message)}")
+                    told[found.state] += 1
+                    if found.state not in SHUT_OUT or told[found.state] <= TOLD_IN_FULL:
+                        print(f"   {printable(found.message)}")
     if not json:
         how = "were read, and are as recorded" if bytes else "can be had"
         unsure = f"; of {unproven:,} nothing can tell whether their bytes are the same" if unproven else ""
@@ -227,14 +232,16 @@ def doctor(
     failed = [check for check in found.checks if check.ok is False]
     out.record(diagnosis_json(uri, found))
     if not json:
-        marks = {True: ("ok", "green"), False: ("no", "red"), None: ("?", "yellow")}
+        marks = {True: ("ok", "green"), False: ("no", "red"), None: ("-", "yellow")}
         at = found.location
         print(f"{printable(backend.uri(at))}  asked at {printable(found.url)}")
-        if at.endpoint:
+        if at.endpoint and at.endpoint != found.url:
             print(f"endpoint: {printable(at.endpoint)}")
         for check in found.checks:
             mark, colour = marks[check.ok]
             print(f"  {coloured(f'{mark:<2}', colour)}  {printable(check.name):<14}  {printable(check.detail)}")
-        print(f"The best pin there: {found.pin.value}.")
+        works = any(check.ok for check in found.checks if check.name in ("list", "read"))
+        told = works and found.pin is not Pin.NONE and not any(check.name == "read" for check in failed)
+        print(f"The best pin there: {found.pin.value}." if told else "How files there are pinned can't be told.")
     if failed:
         raise typer.Exit(DRIFTED)

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 import typer.core
 
+from refstore.cli.completing import whole_words
 from refstore.cli.output import print_json, printable, size, when
 from refstore.errors import RefstoreError, StorageFull
 
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 BUG = 70
+TOLD_IN_FULL = 3
+"""How many files the reason is told for that shuts out all of them."""
 DRIFTED = 4
 """`status`, `verify` and `doctor` end with it where they found what they look for."""
 
 ORDER = (
     *("init", "add", "put", "checkout", "ls", "show", "log", "diff", "status", "verify"),
-    *("alias", "tag", "describe", "rm", "cache", "config", "doctor"),
+    *("alias", "tag", "describe", "rm", "run", "runs", "lineage", "artifact", "import", "gc"),
+    *("cache", "config", "doctor"),
 )
 
 # Typer carries its own copy of click since 0.26; this finds the base of usage errors in either.
@@ -63,7 +68,7 @@ def run(app: typer.Typer, words: Sequence[str] | None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with endings(session):
+        with endings(session), whole_words():
             command = typer.main.get_command(app)
             code = command.main(session.words, prog_name="refstore", standalone_mode=False, obj=session)
             sys.stdout.flush()
@@ -102,7 +107,8 @@ def endings(session: Session) -> Iterator[None]:
     except RefstoreError as error:
         if os.environ.get("REFSTORE_DEBUG"):
             traceback.print_exc()
-        _end(session, error.exit_code, type(error).__name__, str(error), getattr(error, "failures", ()))
+        failures, summary = getattr(error, "failures", ()), getattr(error, "summary", "")
+        _end(session, error.exit_code, type(error).__name__, str(error), failures, summary)
     except _UsageTrouble as error:
         _end(session, 2, "UsageError", _usage(error))
     except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
@@ -119,10 +125,12 @@ def endings(session: Session) -> Iterator[None]:
         _end(session, BUG, "Bug", message)
 
 
-def _end(session: Session, code: int, kind: str, message: str, failures: Sequence[Failure] = ()) -> NoReturn:
+def _end(
+    session: Session, code: int, kind: str, message: str, failures: Sequence[Failure] = (), summary: str = ""
+) -> NoReturn:
     """Say it, on stderr for people and on stdout for `--json`, and end."""
     sys.stdout.flush()
-    for at, line in enumerate(message.split("\n")):
+    for at, line in enumerate((summary or message).split("\n")):
         print(f"{'' if at else 'refstore: '}{printable(line)}", file=sys.stderr)
     print_failures(failures)
     if session.json:
@@ -137,9 +145,18 @@ def _end(session: Session, code: int, kind: str, message: str, failures: Sequenc
 
 
 def print_failures(failures: Sequence[Failure]) -> None:
-    """Each file that could not be had, on stderr: why, what was recorded, and what is there now."""
+    """Each file that could not be had, on stderr: why, what was recorded, and what is there now.
+
+    What shuts out a whole checkout is told in full a few times only: the reason is the same for the others.
+    """
+    from refstore.checkout.result import SHUT_OUT
+
+    told: Counter[str] = Counter()
     for failure in failures:
         print(f"  {printable(failure.path)}: {failure.kind}", file=sys.stderr)
+        told[failure.kind] += 1
+        if failure.kind in SHUT_OUT and told[failure.kind] > TOLD_IN_FULL:
+            continue
         print(f"    {printable(failure.message)}", file=sys.stderr)
         print(f"    source:   {printable(failure.uri)}", file=sys.stderr)
         print(f"    recorded: {_object(failure.recorded)}", file=sys.stderr)

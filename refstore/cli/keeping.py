@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from refstore.cli.options import Json, Quiet, open_store
+from refstore.cli.options import Json, Quiet, complete_setting, open_store
 from refstore.cli.output import Output, columns, count, printable, size
 
 cache_app = typer.Typer(
@@ -77,7 +77,12 @@ def config(
     context: typer.Context,
     key: Annotated[
         str | None,
-        typer.Argument(metavar="[KEY]", help="Such as jobs or endpoints.lab.url.", show_default=False),
+        typer.Argument(
+            metavar="[KEY]",
+            help="Such as jobs or endpoints.lab.url.",
+            autocompletion=complete_setting,
+            show_default=False,
+        ),
     ] = None,
     value: Annotated[
         str | None, typer.Argument(metavar="[VALUE]", help="What to write into .refstore.toml.", show_default=False)

@@ -59,6 +59,36 @@ def complete_name(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
+def complete_artifact(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of artifacts for shell completion."""
+    return [name for name in complete_name(context, incomplete) if ":" not in name]
+
+
+def complete_setting(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of settings for shell completion. Never an error."""
+    from refstore.config import SCALARS, settings_with_origin
+    from refstore.errors import RefstoreError
+    from refstore.store import find
+
+    try:
+        names = [setting.name for setting in settings_with_origin(find(context.find_root().params.get("store")))]
+    except RefstoreError:
+        names = list(SCALARS)
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_run(context: typer.Context, incomplete: str) -> list[str]:
+    """Ids of runs for shell completion, the newest hundred. Never an error."""
+    try:
+        import refstore
+
+        with refstore.open(context.find_root().params.get("store")) as store:
+            names = [name for info in store.runs(limit=100) for name in (info.run, info.path)]
+            return [name for name in names if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a shell that completes shows nothing rather than a trace
+        return []
+
+
 def _name(help: str) -> Any:
     return typer.Argument(metavar="NAME", help=help, autocompletion=complete_name, show_default=False)
 
@@ -69,7 +99,15 @@ Name = Annotated[str, _name(NAME_GRAMMAR)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: one object, or one a line for a stream.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes: only the result.")]
 ArtifactOption = Annotated[
-    str, typer.Option("--name", "-n", metavar="NAME", help="[entity/][project/]artifact.", show_default=False)
+    str,
+    typer.Option(
+        "--name",
+        "-n",
+        metavar="NAME",
+        help="[entity/][project/]artifact.",
+        autocompletion=complete_artifact,
+        show_default=False,
+    ),
 ]
 TypeOption = Annotated[
     str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from refstore.manifest.diff import Change
     from refstore.store import Store
 
+_HEADER = ("PIN", "SIZE", "MODIFIED (UTC)", "VERSION", "ETAG", "CHECKSUM", "CLASS", "PATH", "URI")
 LETTERS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
@@ -156,14 +158,23 @@ def _list_files(store: Store, name: str, folder: str, globs: Sequence[str], long
                 str(entry.object.checksum or "-"),
                 entry.object.storage_class or "-",
                 entry.path,
+                uri_of(entry.object, store.backends),
             )
             for entry in entries
         )
-        right = (1,)
+        rows, right = _headed(rows), (1,)
     else:
         rows = ((size(entry.object.size), entry.object.pin.value, entry.path) for entry in entries)
         right = (0,)
     _print_all(columns(rows, right=right), f"{printable(name)} has no files{' there' if folder or globs else ''}.")
+
+
+def _headed(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """The rows, and before the first one what the columns are, where a person looks."""
+    for at, row in enumerate(rows):
+        if at == 0 and sys.stdout.isatty():
+            yield _HEADER
+        yield row
 
 
 def _print_all(lines: Iterator[str], otherwise: str) -> None:
@@ -173,8 +184,6 @@ def _print_all(lines: Iterator[str], otherwise: str) -> None:
         print(line)
         empty = False
     if empty:
-        import sys
-
         print(otherwise, file=sys.stderr)
 
 

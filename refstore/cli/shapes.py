@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from refstore.backends.base import Diagnosis
     from refstore.backends.registry import Backends
     from refstore.catalog.queries import ArtifactInfo, Event, ProjectInfo, VersionInfo
+    from refstore.catalog.run_queries import RunInfo
     from refstore.checkout.result import CheckoutResult, Failure
     from refstore.checkout.status import Drift
     from refstore.checkout.verify import Verified
@@ -117,6 +118,35 @@ def project_json(info: ProjectInfo) -> dict[str, Any]:
         "artifacts": info.artifacts,
         "versions": info.versions,
         "updated": info.updated,
+    }
+
+
+def run_json(info: RunInfo) -> dict[str, Any]:
+    """One run: `runs ls`, `runs show`, `run`."""
+    return {
+        "run": info.run,
+        "path": info.path,
+        "entity": info.entity or None,
+        "project": info.project,
+        "id": info.id,
+        "name": info.name or None,
+        "state": info.state,
+        "job_type": info.job_type or None,
+        "group": info.group or None,
+        "notes": info.notes or None,
+        "tags": list(info.tags),
+        "config": dict(info.config),
+        "summary": dict(info.summary),
+        "started": info.started,
+        "finished": info.finished,
+        "host": info.host or None,
+        "user": info.user or None,
+        "pid": info.pid or None,
+        "command": list(info.command),
+        "python": info.python or None,
+        "git": info.git or None,
+        "dirty": info.dirty,
+        "diff": info.diff or None,
     }
 
 

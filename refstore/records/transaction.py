@@ -144,7 +144,7 @@ class TransactionWriter:
                     names.append(self._part(held))
                     held, size = [], 0
         except OSError as error:
-            raise storage_error(error, "for the catalog") from error
+            raise storage_error(error, f"for the catalog in {self._records.parent}") from error
         record = Manifest(
             time=manifest.time,
             clock=manifest.clock,
@@ -200,7 +200,7 @@ class TransactionWriter:
             if file is not None:
                 with contextlib.suppress(OSError):
                     file.discard()
-            raise storage_error(error, "for the catalog") from error
+            raise storage_error(error, f"for the catalog in {self._records.parent}") from error
         fsync_folder(self._records)
         return done
 

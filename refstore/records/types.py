@@ -170,7 +170,7 @@ class Metadata(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetime(Record):
-    """How long a version is to be kept, in seconds from its own time; 0 for good. The last by (clock, time, id) holds."""
+    """How long a version is to be kept, in seconds from its own time; 0 for good. The last one holds."""
 
     kind: ClassVar[str] = "lifetime"
     version: str

@@ -61,13 +61,13 @@ def gather(
             staging.add(entries)
             if staging.count > max_objects:
                 raise TooManyObjects(
-                    f"{source.uri} has more than {max_objects:,} objects, which is the limit; nothing was recorded. "
+                    f"{source.uri} has more objects than the limit of {max_objects:,}; nothing was recorded. "
                     "Raise it with --max-objects (in Python max_objects=), or choose fewer with --include."
                 )
             if progress is not None:
                 progress.advance(len(entries), sum(entry.object.size or 0 for entry in entries))
         if not seen and not allow_empty:
-            markers = f" but {found.markers} directory marker(s)" if found.markers else ""
+            markers = f" but directory markers ({found.markers:,})" if found.markers else ""
             raise SourceMissing(
                 f"There is nothing at {source.uri}{markers}: check the spelling, or record it as empty with "
                 "--allow-empty."

@@ -15,7 +15,8 @@ from refstore.records.types import RunFinished, RunStarted
 _LETTERS = string.ascii_lowercase + string.digits
 
 
-def _user() -> str:
+def user() -> str:
+    """The account's name; "" where the system has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
@@ -34,7 +35,7 @@ def start(writing: Writing, name: ArtifactName, job_type: str) -> str:
             project=name.project,
             job_type=job_type,
             host=socket.gethostname(),
-            user=_user(),
+            user=user(),
             python=platform.python_version(),
             refstore=__version__,
         )

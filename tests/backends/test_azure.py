@@ -309,6 +309,14 @@ def test_without_credentials_it_says_how_to_give_them(monkeypatch: pytest.Monkey
         assert server.asked == []
 
 
+def test_a_wrong_key_is_not_taken_for_a_missing_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = Answer(403, headers={"x-ms-error-code": "AuthenticationFailed"})
+    with ScriptedServer(lambda asked: refusal) as server:
+        backend = _at(server.url, monkeypatch)
+        with pytest.raises(SourceDenied, match="key or signature is wrong or has expired"):
+            list(backend.find(backend.parse("az://c/k")))
+
+
 # -- what is recorded --------------------------------------------------------------------------------------------------
 
 

@@ -377,6 +377,11 @@ for path in ("tree/secret.txt", "tree/shut", "tree", "tree/shut/x"):
         list(backend.find(backend.parse(root + "/" + path)))
     except SourceDenied as error:
         print(path, "|", error)
+print([check.detail for check in backend.diagnose(backend.parse(root + "/tree/secret.txt")).checks])
+try:
+    backend.stat(backend.parse(root + "/tree/secret.txt"))
+except SourceDenied:
+    print("stat is denied")
 print([check.ok for check in backend.diagnose(backend.parse(root + "/tree/shut")).checks])
 """
     for folder in (tmp_path, *tmp_path.parents):
@@ -385,7 +390,9 @@ print([check.ok for check in backend.diagnose(backend.parse(root + "/tree/shut")
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
-    assert [line.split(" | ")[0] for line in lines[:-1]] == ["tree/secret.txt", "tree/shut", "tree", "tree/shut/x"]
+    assert "No permission to read" in lines[-3]
+    assert lines[-2] == "stat is denied"
+    assert [line.split(" | ")[0] for line in lines[:-3]] == ["tree/secret.txt", "tree/shut", "tree", "tree/shut/x"]
     assert "tree/secret.txt" in lines[0].split(" | ")[1]
     assert "tree/shut" in lines[1].split(" | ")[1]
     assert "False" in lines[-1]

@@ -464,6 +464,17 @@ def test_an_endpoint_where_nobody_listens_is_named_soon(monkeypatch: pytest.Monk
     assert any(check.ok is False for check in diagnosis.checks)
 
 
+def test_a_server_that_never_answers_is_given_up_soon(
+    monkeypatch: pytest.MonkeyPatch, seaweed: S3Server, faults: Callable[..., FaultProxy]
+) -> None:
+    monkeypatch.setattr("refstore.backends.s3.client._READ_TIMEOUT", 0.5)
+    silent = faults(seaweed.url, hang=1)
+    reader = Reader(seaweed, monkeypatch, silent.url)
+    with pytest.raises(SourceUnavailable, match="no answer in time"):
+        reader.find("s3://bucket/d")
+    assert 0 < silent.seen["hang"] <= 4
+
+
 def test_a_host_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch, seaweed: S3Server) -> None:
     reader = Reader(seaweed, monkeypatch, "http://nowhere.invalid:9000")
     with pytest.raises(SourceUnavailable, match=r"http://nowhere\.invalid:9000"):

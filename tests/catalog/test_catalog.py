@@ -22,6 +22,7 @@ from refstore.errors import (
     InvalidName,
     StorageFull,
     TypeConflict,
+    UnsafePath,
     UsageError,
 )
 from refstore.records import transaction
@@ -362,9 +363,41 @@ def test_on_a_network_file_system_the_index_is_elsewhere(
     assert store.version("mnist").file_count == 201
 
 
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="nothing is read-only to root")
+def test_a_store_that_may_not_be_written_can_be_read(store: refstore.Store, data: Path, tmp_path: Path) -> None:
+    store.add(str(data), name="mnist")
+    store.close()
+    read_only = [store.folder / "records", store.folder, store.root]
+    for folder in read_only:
+        folder.chmod(0o555)
+    weak = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    refstore_ = [*weak, sys.executable, "-m", "refstore", "-C", str(store.root)]
+    try:
+        for words, code in (
+            (["ls", "mnist:v0"], 0),
+            (["log"], 0),
+            (["status", "mnist"], 0),
+            (["cache", "ls"], 0),
+            (["cache", "gc"], 0),
+            (["checkout", "mnist", str(tmp_path / "out")], 0),
+            (["alias", "set", "mnist:v0", "best"], 8),
+            (["add", str(data / "a.csv"), "--name", "other"], 8),
+        ):
+            done = subprocess.run([*refstore_, *words], capture_output=True, text=True, check=False)
+            assert done.returncode == code, (words, done.stderr)
+            assert code == 0 or "Permission denied" in done.stderr
+    finally:
+        for folder in read_only:
+            folder.chmod(0o755)
+    assert (tmp_path / "out" / "a.csv").read_text() == "x\n1\n"
+    assert len(store.artifacts()) == 1
+
+
 def test_the_index_can_be_put_elsewhere(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFSTORE_INDEX_DIR", str(tmp_path / "indexes"))
     with refstore.create(tmp_path / "repo") as store:
         store.add(str(data), name="mnist")
         assert store.catalog.path.is_relative_to(tmp_path / "indexes")
         assert not (store.folder / "catalog.db").exists()
+        with pytest.raises(UnsafePath, match="inside the store"):
+            store.version("mnist").checkout(store.folder / "records" / "x")

@@ -17,6 +17,13 @@ def test_init_makes_a_store_and_a_second_init_says_that_it_is_there(
     assert cli("init", "--json").object == {"store": f"{tmp_path}/.refstore", "created": False}
 
 
+def test_a_store_inside_another_is_made_and_told(project: Path, cli: Cli) -> None:
+    ran = cli("init", "sub")
+    assert ran.out == f"Made a store in {project}/sub/.refstore\n"
+    assert ran.err == f"note: From here on down it takes the place of the store in {project}.\n"
+    assert cli("init", "sub").err == ""
+
+
 def test_init_takes_a_folder_as_an_argument_or_after_the_option_c(tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

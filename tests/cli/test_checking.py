@@ -28,7 +28,8 @@ def test_checkout_takes_a_folder_and_globs(mnist: Path, tmp_path: Path, cli: Cli
 def test_an_incomplete_checkout_lists_each_failure_with_what_was_recorded_and_found(mnist: Path, cli: Cli) -> None:
     ran = cli("checkout", "mnist:v0", code=7)
     assert ran.out == ""
-    assert "1 of 3 files are there" in ran.err
+    assert "1 of 3 files are there" in ran.err.splitlines()[0]
+    assert ran.err.count("There is no file or folder") == 1
     for words in ("labels.json: gone", "raw/test.csv: overwritten", "recorded: 6 B", "found:    12 B"):
         assert words in ran.err
     error = cli("checkout", "mnist:v0", "--json", code=7).object["error"]
@@ -148,3 +149,78 @@ def test_doctor_of_a_bucket_with_versions_finds_the_pin(tmp_path: Path, s3: S3Se
     found = cli("doctor", f"s3://{bucket}/", "--json").object
     assert (found["pin"], found["bucket"], found["url"]) == ("version", bucket, s3.url)
     assert "secret" not in str(found)
+
+
+def test_doctor_does_not_take_a_wrong_secret_for_a_missing_permission(
+    s3: S3Server, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = s3.make_bucket()
+    s3.put(bucket, "a", b"x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    said = cli("doctor", f"s3://{bucket}/a", code=4).out
+    assert "check AWS_SECRET_ACCESS_KEY" in said
+    assert "Missing" not in said
+    assert said.endswith("How files there are pinned can't be told.\n")
+
+
+def test_doctor_of_a_missing_object_asks_for_no_permission(s3: S3Server, cli: Cli) -> None:
+    said = cli("doctor", f"s3://{s3.make_bucket()}/nothing", code=4).out
+    assert "does not exist" in said
+    assert "Missing" not in said
+    assert "best pin" not in said
+
+
+def test_what_shuts_everything_out_is_told_a_few_times_and_every_file_is_listed(
+    project: Path, s3: S3Server, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = s3.make_bucket()
+    s3.put_many(bucket, {f"d/{n}": b"x" for n in range(8)})
+    cli("add", f"s3://{bucket}/d", "--name", "d")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    err = cli("checkout", "d", code=7).err
+    assert err.count("check AWS_SECRET_ACCESS_KEY") == 3
+    assert all(f"  {n}: denied\n" in err for n in range(8))
+    out = cli("verify", "d", code=4).out
+    assert out.count("check AWS_SECRET_ACCESS_KEY") == 3
+    assert all(f"-  {n}: denied\n" in out for n in range(8))
+
+
+def test_who_is_shut_out_of_everything_is_not_kept_waiting_for_the_rest(
+    project: Path, s3: S3Server, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = s3.make_bucket()
+    s3.put_many(bucket, {f"d/{n:03}": b"x" for n in range(250)})
+    cli("add", f"s3://{bucket}/d", "--name", "d")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    ran = cli("verify", "d", "-q", code=2)
+    assert "gave up after 100" in ran.err
+    assert "not set up here" in ran.err
+    failures = cli("checkout", "d", "--json", code=7).object["error"]["failures"]
+    assert {failure["kind"] for failure in failures} == {"unsupported"}
+    assert 100 <= len(failures) < 200
+
+
+def test_the_default_folder_is_kept_out_of_git_when_checkout_makes_it(
+    mnist: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("checkout", "mnist")
+    assert (mnist / "artifacts/.gitignore").read_text().endswith("\n*\n")
+    assert "3 already there" in cli("checkout", "mnist").out
+    other = mnist / "other"
+    (other / "artifacts").mkdir(parents=True)
+    monkeypatch.chdir(other)
+    cli("checkout", "mnist")
+    assert not (other / "artifacts/.gitignore").exists()
+
+
+def test_a_checkout_that_comes_to_nothing_leaves_no_default_folder(mnist: Path, cli: Cli) -> None:
+    cli("checkout", "mnist", "--path", "nothing", code=3)
+    assert not (mnist / "artifacts").exists()
+
+
+def test_directory_markers_that_were_left_out_are_told(project: Path, s3: S3Server, cli: Cli) -> None:
+    bucket = s3.make_bucket()
+    s3.put_many(bucket, {"d/": b"", "d/a": b"x", "d/empty": b""})
+    ran = cli("add", f"s3://{bucket}/", "--name", "d")
+    assert "2 files" in ran.out
+    assert ran.err == "note: Left out: 1 directory marker, which are no files.\n"

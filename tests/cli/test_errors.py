@@ -23,11 +23,12 @@ WRONG = [
     (("add", "https://me:hunter2@host/x", "-n", "x"), 2, "host"),
     (("add", "", "-n", "x"), 2, "empty URI"),
     (("add", ".", "-n", "a b"), 2, "'a b' is not a valid artifact name"),
+    (("add", ".", "-n", "mnist:v7"), 2, "leave ':v7' out"),
     (("add", ".", "-n", "x", "--alias", "v3"), 2, "reserved"),
     (("add", ".", "-n", "x", "--type", "a/b"), 2, "not a valid artifact type"),
     (("show", "a/b/c/d"), 2, "too many parts"),
     (("show", "mnist:"), 2, "not a valid alias"),
-    (("add", ".", "-n", "x", "--max-objects", "1"), 2, "more than 1 objects"),
+    (("add", ".", "-n", "x", "--max-objects", "1"), 2, "more objects than the limit of 1;"),
     (("add", ".", "-n", "mnist", "--type", "model"), 2, "dataset"),
     (("show", "nothing"), 3, "nothing"),
     (("show", "mnist:v7"), 3, "v7"),
@@ -36,6 +37,10 @@ WRONG = [
     (("diff", "mnist:v0", "mnist:v9"), 3, "v9"),
     (("checkout", "mnist", "--path", "nope*"), 3, "nope*"),
     (("alias", "rm", "mnist:nobody"), 3, "nobody"),
+    (("checkout", "mnist", ""), 2, "DEST of a checkout is empty"),
+    (("log", "mnist:v9"), 3, "v9"),
+    (("show", "thing"), 3, "'refstore ls' lists"),
+    (("show", "minst"), 3, "did you mean uncategorized/mnist?"),
     (("add", "nowhere", "-n", "x"), 4, "nowhere"),
 ]
 
@@ -98,6 +103,9 @@ def test_s3_errors_have_their_codes(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     err = cli("add", f"s3://{bucket}/a", "-n", "x", code=5).err
     assert "wrong" not in err.replace("is wrong", "")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert "no AWS profile 'nobody'" in cli("add", f"s3://{bucket}/a", "-n", "x", code=5).err
 
 
 def test_no_credentials_are_one_sentence(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

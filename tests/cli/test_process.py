@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -160,6 +162,41 @@ def test_shell_completion_offers_commands_and_names(mnist: Path, command: list[s
     assert any("checkout" in line for line in complete("che"))
     assert any("mnist" in line for line in complete("show m"))
     assert any("v1" in line for line in complete("show mnist:"))
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["che"], ["checkout"]),
+        (["show", "mn"], ["mnist"]),
+        (["show", "mnist", ":"], ["fixed", "latest", "v0", "v1"]),
+        (["show", "mnist", ":", "v"], ["v0", "v1"]),
+        (["diff", "mnist", ":", "v0", "mnist", ":", "l"], ["latest"]),
+        (["show", "mnist:v"], ["mnist:v0", "mnist:v1"]),
+        (["add", "s3", ":", "//bucket", "--name", "mn"], ["mnist"]),
+        (["config", "j"], ["jobs"]),
+    ],
+)
+def test_bash_completes_names_though_it_cuts_words_at_colons(
+    mnist: Path, tmp_path: Path, command: list[str], words: list[str], offered: list[str]
+) -> None:
+    program = tmp_path / "refstore"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    program.chmod(0o755)
+    script = run(command, "--show-completion", "bash").stdout
+    cut = " ".join(f"'{word}'" for word in ["refstore", *words])
+    script += f'\nCOMP_WORDS=({cut}) COMP_CWORD={len(words)}; _refstore_completion {program}; echo "${{COMPREPLY[*]}}"'
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert sorted(ran.stdout.split()) == offered
+
+
+def test_the_long_form_names_its_columns_on_a_terminal_only(mnist: Path, command: list[str]) -> None:
+    said = in_terminal(command, "ls", "-l", "mnist:v0").splitlines()
+    assert said[0].split()[:3] == ["PIN", "SIZE", "MODIFIED"]
+    assert said[1].startswith("checksum")
+    assert "PIN" not in run(command, "ls", "-l", "mnist:v0").stdout
+    assert "PIN" not in in_terminal(command, "ls", "-l", "mnist:v0", "nothing")
 
 
 def test_a_store_elsewhere_is_named_by_an_option_or_a_variable(mnist: Path, tmp_path: Path, command: list[str]) -> None:

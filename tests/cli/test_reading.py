@@ -46,7 +46,9 @@ def test_the_long_form_shows_pin_version_etag_and_checksum(mnist: Path, cli: Cli
     said = cli("ls", "-l", "mnist:v0").out.splitlines()[0].split()
     assert said[0] == "checksum"
     assert any(word.startswith("md5:") for word in said)
-    assert said[-1] == "labels.json"
+    assert said[-2] == "labels.json"
+    assert said[-1].startswith("file://")
+    assert said[-1].endswith("/data/labels.json")
     assert "2 versions" in cli("ls", "-l").out
 
 
@@ -172,3 +174,10 @@ def test_config_refuses_what_is_no_setting(project: Path, cli: Cli) -> None:
     assert "did you mean 'project'" in cli("config", "projet", "x", code=2).err
     assert "there are project" in cli("config", "projet", code=2).err
     assert "not both" in cli("config", "jobs", "4", "--unset", code=2).err
+
+
+def test_log_of_a_version_tells_only_of_that_version(mnist: Path, cli: Cli) -> None:
+    cli("alias", "set", "mnist:v0", "old")
+    cli("alias", "set", "mnist:v1", "new")
+    assert {line["subject"] for line in cli("log", "mnist:v0", "--json").lines} == {"uncategorized/mnist:v0"}
+    assert [line["detail"] for line in cli("log", "mnist:new", "-n", "1", "--json").lines] == ["alias new set"]

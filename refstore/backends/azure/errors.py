@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refstore.backends.azure.accounts import HELP
-from refstore.backends.azure.client import CONNECT_SECONDS, AzureClient, NoTokenError
+from refstore.backends.azure.client import AzureClient, NoTokenError
 from refstore.errors import (
     CredentialsMissing,
     InvalidURI,
@@ -90,6 +90,11 @@ def _denied(client: AzureClient, where: str, said: str) -> RefstoreError:
         return CredentialsMissing(f"No Azure credentials were found, and {where} is not public ({said}): {HELP}.")
     if client.unsigned:
         return SourceDenied(f"{where} is not public ({said}), and its account is set to be asked anonymously.")
+    if said.endswith("AuthenticationFailed"):
+        return SourceDenied(
+            f"Azure refuses access to {where} ({said}) with {client.credentials}: the key or signature is wrong or has "
+            "expired, or this machine's clock is."
+        )
     return SourceDenied(
         f"Azure refuses access to {where} ({said}) with {client.credentials}: it needs the role Storage Blob Data "
         "Reader, or read and list permission, and an open network rule."
@@ -110,7 +115,7 @@ def _unreachable(error: Exception, client: AzureClient, where: str) -> RefstoreE
     elif any(isinstance(cause, aiohttp.ClientSSLError) for cause in causes):
         why = "its TLS certificate is not accepted"
     elif any(_is_timeout(cause) for cause in causes):
-        why = f"it does not answer within {CONNECT_SECONDS} seconds"
+        why = "it does not answer in time"
     elif any(isinstance(cause, aiohttp.ClientConnectorError) for cause in causes):
         why = "the connection is refused"
     else:

@@ -334,7 +334,7 @@ def _plainly(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, socket.gaierror):
         return "there is no such host, or the name service does not answer"
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
-        return f"it does not answer within {CONNECT_SECONDS:.0f} seconds"
+        return "it does not answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"{(error.os_error.strerror or 'the connection is refused').lower()}"
+        return os.strerror(error.os_error.errno).lower() if error.os_error.errno else "the connection is refused"
     return f"the connection broke ({type(error).__name__})"

@@ -34,7 +34,11 @@ def diagnose(backend: HTTPBackend, client: HTTPClient, location: Location) -> Di
     if index is None:
         return diagnosis
     diagnosis.checks.append(
-        Check("list", True, f"Listed as {index.kind}: {len(index.files)} files, {len(index.directories)} directories.")
+        Check(
+            "list",
+            True,
+            f"Listed as {index.kind}, files: {len(index.files):,}, directories: {len(index.directories):,}.",
+        )
     )
     while not index.files and index.directories:
         uri += index.directories[0] + "/"
@@ -67,29 +71,29 @@ async def _is_directory(client: HTTPClient, uri: str) -> bool:
 
 
 async def _examine(client: HTTPClient, uri: str, checks: list[Check]) -> Pin:
-    response = await client.send("HEAD", uri)
-    response.close()
-    works = response.status == 200
-    otherwise = f"Answered with {response.status}: a GET is asked instead for each file."
-    checks.append(Check("HEAD", works, "Works." if works else otherwise))
-
     response = await client.send("GET", uri)
     response.close()
     if response.status != 200:
         raise refused(response.status, uri)
     seen = facts(response)
     checks.append(Check("read", True, f"{uri} can be read."))
+
+    response = await client.send("HEAD", uri)
+    response.close()
+    works = response.status == 200
+    otherwise = f"Answered with {response.status}: a GET is asked instead for each file."
+    checks.append(Check("HEAD", works or None, "Works." if works else otherwise))
     if seen.strong:
         checks.append(Check("ETag", True, "Strong: it pins a file without reading it."))
     else:
         kind = "Weak" if seen.etag else "None"
         checks.append(
-            Check("ETag", False, f"{kind}: each file is read once, and pinned by the checksum of its content.")
+            Check("ETag", None, f"{kind}: each file is read once, and pinned by the checksum of its content.")
         )
     if seen.encoding:
-        checks.append(Check("encoding", False, f"Sent {seen.encoding}-encoded though asked not to; recorded as sent."))
+        checks.append(Check("encoding", None, f"Sent {seen.encoding}-encoded though asked not to; recorded as sent."))
     if seen.size is None:
-        checks.append(Check("length", False, "Not told: it is counted when a file is read."))
+        checks.append(Check("length", None, "Not told: it is counted when a file is read."))
 
     response = await client.send("GET", uri, {"Range": "bytes=0-0"})
     response.close()
@@ -98,7 +102,7 @@ async def _examine(client: HTTPClient, uri: str, checks: list[Check]) -> Pin:
     elif response.status == 206:
         checks.append(Check("ranges", True, "Work: an interrupted transfer carries on where it stopped."))
     else:
-        checks.append(Check("ranges", False, "Ignored: an interrupted transfer starts from the beginning."))
+        checks.append(Check("ranges", None, "Ignored: an interrupted transfer starts from the beginning."))
 
     response = await client.send("HEAD" if works else "GET", uri, {"If-Match": _NOT_AN_ETAG})
     response.close()
@@ -106,5 +110,5 @@ async def _examine(client: HTTPClient, uri: str, checks: list[Check]) -> Pin:
         checks.append(Check("If-Match", True, "Honoured: a changed file is refused by the server itself."))
     else:
         compared = "Ignored: what the server says of a file is compared before its bytes are used."
-        checks.append(Check("If-Match", False, compared))
+        checks.append(Check("If-Match", None, compared))
     return Pin.ETAG if seen.strong else Pin.CHECKSUM

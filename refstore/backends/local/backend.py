@@ -9,6 +9,7 @@ known, and the pin is `none`. A key is the path as it was given, made absolute; 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Generator, Iterator
@@ -98,6 +99,7 @@ class LocalBackend(Backend):
         Raises:
             SourceMissing: There is no such file.
             SourceUnreadable: It is no regular file.
+            SourceDenied: This user may not read it.
         """
         path = path_of(location.key)
         try:
@@ -108,6 +110,8 @@ class LocalBackend(Backend):
             raise SourceMissing(f"There is no file {shown(path)}: a folder has that name.")
         if kind := kind_of(found.st_mode):
             raise SourceUnreadable(f"{shown(path)} is {kind}, not a regular file.")
+        if not os.access(path, os.R_OK):
+            raise translated(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), path)
         return as_object(path, found)
 
     def open(self, obj: Object, *, start: int = 0, length: int | None = None) -> Reading:

@@ -43,6 +43,8 @@ def kind_of(mode: int) -> str | None:
 
 def translated(error: OSError, path: str) -> RefstoreError:
     """The error of ours for what the operating system said about a path."""
+    if isinstance(error, RefstoreError):
+        return error
     name = shown(path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return SourceMissing(f"There is no file or folder {name}.")

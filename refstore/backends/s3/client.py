@@ -19,6 +19,7 @@ _CONNECT_TIMEOUT = 10
 _READ_TIMEOUT = 60
 _ATTEMPTS = 8
 _CONNECTION_ATTEMPTS = 3
+_SILENT_ATTEMPTS = 2
 _TORN_ANSWERS = 3
 _CONNECTIONS = 1000  # each open reading holds one, and who waits for a free one waits without end
 
@@ -148,14 +149,16 @@ def _recognize_plain_listing(response_dict: Any, customized_response_dict: dict[
 
 
 def _give_up_on_closed_doors(attempts: int, caught_exception: Any = None, **_: Any) -> None:
-    """An address where nobody listens is not asked as often as a server that is busy.
+    """An address where nobody listens or answers is not asked as often as a server that is busy.
 
     Raises:
         botocore.exceptions.ConnectionError: What was caught, once that was often enough.
     """
     from aiohttp import ClientConnectorError
-    from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
+    from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
+    if attempts >= _SILENT_ATTEMPTS and isinstance(caught_exception, ReadTimeoutError):
+        raise caught_exception
     if attempts < _CONNECTION_ATTEMPTS:
         return
     reason = getattr(caught_exception, "kwargs", {}).get("error")

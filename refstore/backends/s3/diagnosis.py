@@ -43,8 +43,8 @@ class _Examination:
     def result(self) -> Diagnosis:
         """Everything, in the order in which a person would ask."""
         endpoint = self._client.endpoint
-        name = "AWS itself" if not endpoint.name else f"the endpoint {endpoint.name}"
-        self._add("endpoint", True, f"Requests go to {name} at {self._url}.")
+        name = "" if endpoint.name == self._url else f"the endpoint {endpoint.name} at " if endpoint.name else "AWS at "
+        self._add("endpoint", True, f"Requests go to {name}{self._url}.")
         found = self._credentials() and self._versioning_and_lists()
         return Diagnosis(self._location, self._url, self._reads(*found) if found else Pin.NONE, self._checks)
 
@@ -115,8 +115,13 @@ class _Examination:
             )
         else:
             assert error is not None
-            lost = s3_errors.code(error) == "NoSuchBucket" or s3_errors.status(error) == 0
-            self._add("versioning", False if lost else None, meaning)
+            lost = (
+                "bucket" if s3_errors.code(error) == "NoSuchBucket"
+                else "connection" if s3_errors.status(error) == 0
+                else "access" if s3_errors.is_shut_out(error)
+                else ""
+            )  # fmt: skip
+            self._add(lost or "versioning", False if lost else None, meaning)
             if lost:
                 return None
         self._lifecycle()
@@ -134,9 +139,9 @@ class _Examination:
         prefixes = [key] if not key or key.endswith("/") else [f"{key}/", key]
         rows: list[dict[str, Any]] = []
         for prefix in prefixes:
-            answer, _, meaning = self._try(permission, operation, Prefix=prefix or None, MaxKeys=_SAMPLE)
+            answer, error, meaning = self._try(permission, operation, Prefix=prefix or None, MaxKeys=_SAMPLE)
             if answer is None:
-                self._add(name, False, f"{meaning} Missing: {permission}.")
+                self._add(name, False, _lacking(meaning, error, permission))
                 return None
             found = answer.get("Contents") or answer.get("Versions") or []
             rows = [row for row in found if row["Key"] == key or row["Key"].startswith(prefixes[0])]
@@ -173,26 +178,26 @@ class _Examination:
         row = sample[0]
         key = row["Key"]
         wanted = self._location.version or (row.get("VersionId") if versioned else None)
-        answer, _, meaning = self._try("s3:GetObject", "head_object", Key=key)
+        answer, error, meaning = self._try("s3:GetObject", "head_object", Key=key)
         if answer is not None and answer.get("ContentLength"):
-            answer, _, meaning = self._get(key, None)
+            answer, error, meaning = self._get(key, None)
         self._add(
             "read",
             answer is not None,
-            "Works (s3:GetObject)." if answer is not None else f"{meaning} Missing: s3:GetObject.",
+            "Works (s3:GetObject)." if answer is not None else _lacking(meaning, error, "s3:GetObject"),
         )
         pin = Pin.ETAG if answer is not None else Pin.NONE
         if wanted and wanted != "null":
-            answer, _, meaning = self._try("s3:GetObjectVersion", "head_object", Key=key, VersionId=wanted)
+            answer, error, meaning = self._try("s3:GetObjectVersion", "head_object", Key=key, VersionId=wanted)
             if answer is not None and answer.get("ContentLength"):
-                answer, _, meaning = self._get(key, wanted)
+                answer, error, meaning = self._get(key, wanted)
             works = answer is not None and answer.get("VersionId") == wanted
             self._add(
                 "read versions",
                 works,
                 "Works (s3:GetObjectVersion)."
                 if works
-                else f"{meaning or 'Version ids are ignored.'} Missing: s3:GetObjectVersion.",
+                else _lacking(meaning or "Version ids are ignored.", error, "s3:GetObjectVersion"),
             )
             pin = Pin.VERSION if works else pin
         return pin
@@ -203,3 +208,9 @@ class _Examination:
         if found[0] is not None:
             self._client.discard(found[0])
         return found
+
+
+def _lacking(meaning: str, error: Exception | None, permission: str) -> str:
+    """The meaning of an error, with the permission that it takes where that is what is wrong."""
+    denied = error is not None and s3_errors.status(error) == 403
+    return f"{meaning} Missing: {permission}." if denied else meaning

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +65,11 @@ def hidden_by_marker(error: BaseException) -> bool:
     """Whether the answer says that a delete marker is what is there."""
     headers = _response(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return str(headers.get("x-amz-delete-marker", "")).lower() == "true"
+
+
+def is_shut_out(error: BaseException) -> bool:
+    """Whether the service knows nothing of who asks: no other request of theirs will do better."""
+    return code(error) in _BAD_CREDENTIALS
 
 
 def deleted(uri: str) -> SourceMissing:
@@ -147,13 +154,14 @@ def _unanswered(error: Exception, uri: str, place: str) -> RefstoreError:
 
     if isinstance(error, (b.NoCredentialsError, b.NoAuthTokenError)):
         return CredentialsMissing(
-            f"No credentials to read {uri} with: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, use AWS_PROFILE, log "
-            "in with `aws sso login`, or, for a public bucket, set anonymous = true in an [endpoints.NAME] for it."
+            f"No credentials were found to read {uri}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, use "
+            "AWS_PROFILE, log in with `aws sso login`, or, for a public bucket, set anonymous = true in an "
+            "[endpoints.NAME] for it."
         )
     if isinstance(error, b.ProfileNotFound):
         return CredentialsMissing(
-            f"There is no AWS profile of the name that was asked for, to read {uri} with: see `aws configure "
-            "list-profiles`."
+            f"There is no AWS profile {getattr(error, 'kwargs', {}).get('profile', '')!r} to read {uri} with: see `aws "
+            "configure list-profiles`."
         )
     if isinstance(error, b.PartialCredentialsError):
         return CredentialsMissing(
@@ -185,7 +193,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, (b.ConnectTimeoutError, b.ReadTimeoutError, TimeoutError)):
         return "no answer in time"
     if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror
+        # asyncio puts the address into `strerror`
+        known = inner.errno is not None and inner.errno in errno.errorcode
+        return os.strerror(inner.errno or 0).lower() if known else inner.strerror
     return "the connection broke" if isinstance(error, (b.HTTPClientError, b.ConnectionError)) else type(error).__name__
 
 

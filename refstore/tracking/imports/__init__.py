@@ -1,0 +1,1 @@
+"""References that other tools recorded, as versions: no data is touched and no request is made."""
