@@ -7,6 +7,7 @@ are shared by all xdist workers. `.servers/runs/` keeps the logs of the last few
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -38,6 +39,10 @@ FOREIGN = ("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCSFS_", "AZURE_", "REFST
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # a run in the background may have been started deaf to these, and would hand that on to every process it starts
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     if not hasattr(config, "workerinput"):
         config.stash[OWNER] = Owner()
 

@@ -1,4 +1,4 @@
-"""A connection to one storage account, by the SDK that adlfs brings, with bounded waits and keys exactly as they are.
+"""A connection to one storage account, by Microsoft's SDK, with bounded waits and keys exactly as they are.
 
 adlfs itself is not used: its listings drop version ids and the last `/` of names and hold everything in memory, and the
 client that it makes waits up to a minute and more before it says that a host does not exist.
