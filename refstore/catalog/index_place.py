@@ -8,33 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 
-_NETWORK = frozenset(
-    """
-    9p afs beegfs ceph cifs davfs fuse.blobfuse2 fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.juicefs fuse.rclone
-    fuse.s3fs fuse.sshfs glusterfs gpfs lustre nfs nfs4 orangefs panfs smb smb2 smb3 smbfs virtiofs wekafs
-    """.split()  # noqa: SIM905
-)
-
-
-def is_network(path: Path) -> bool:
-    """Whether a folder is on a network file system, by the system's table of mounts; False where there is none."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return sys.platform == "win32" and str(path).startswith("\\\\")
-    resolved = str(path.resolve())
-    best, kind = "", ""
-    for line in mounts:
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        point = fields[1].replace("\\040", " ").rstrip("/")
-        if (resolved == point or resolved.startswith(point + "/")) and len(point) >= len(best):
-            best, kind = point, fields[2]
-    return kind in _NETWORK
+from refstore.mounts import is_network
 
 
 def is_writable(folder: Path) -> bool:

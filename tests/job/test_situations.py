@@ -196,9 +196,7 @@ def test_the_same_bytes_under_another_prefix_are_another_version(s3: S3Server, s
     assert first.version.manifest != second.version.manifest
 
 
-def test_archived_objects_are_named_before_anything_is_transferred(
-    s3: S3Server, store: refstore.Store, tmp_path: Path
-) -> None:
+def test_the_storage_class_of_an_archived_object_is_recorded(s3: S3Server, store: refstore.Store) -> None:
     bucket = s3.make_bucket()
     s3.put(bucket, "p/cold", b"1", StorageClass="GLACIER")
     s3.put(bucket, "p/warm", b"2")

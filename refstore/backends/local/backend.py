@@ -5,7 +5,7 @@ known, and the pin is `none`. A key is the path as it was given, made absolute; 
 """
 
 # a Path for each of a million names costs more than the calls of the operating system themselves.
-# ruff: noqa: PTH114, PTH116, PTH119, PTH123
+# ruff: noqa: PTH114, PTH116, PTH119
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from refstore.backends.local.reading import FileChunks, as_object, hashed, kind_
 from refstore.backends.notes import Notes
 from refstore.errors import RefstoreError, SourceChanged, SourceMissing, SourceUnreadable
 from refstore.manifest.entry import Checksum, Entry, Object, Pin
+from refstore.mounts import file_system, is_network
 
 _PAGE = 1000
 # A folder is sorted in runs of this many names, so that a million files in one take no more memory than these.
@@ -31,12 +32,6 @@ _SORTED_RUN = 10_000
 # Measured: below this size a thread costs more than it gains, above it hashing scales with the cores.
 _WORTH_A_THREAD = 64 << 10
 _STORE = ".refstore"
-_NETWORK = frozenset(
-    """
-    9p afs beegfs ceph cifs fuse.blobfuse2 fuse.gcsfuse fuse.glusterfs fuse.juicefs fuse.rclone fuse.s3fs fuse.sshfs
-    glusterfs gpfs lustre nfs nfs4 orangefs panfs smb3 virtiofs wekafs
-    """.split()  # noqa: SIM905
-)
 
 
 class LocalBackend(Backend):
@@ -154,10 +149,10 @@ class LocalBackend(Backend):
             checks.append(Check("read", False, str(translated(error, path))))
         except RefstoreError as error:
             checks.append(Check("read", False, str(error)))
-        kind = _file_system(path)
+        kind = file_system(path)
         if kind is None:
             checks.append(Check("file system", None, "Its kind can't be told here."))
-        elif kind in _NETWORK:
+        elif is_network(path):
             checks.append(
                 Check(
                     "file system",
@@ -307,19 +302,3 @@ def _sorted_entries(folder: str) -> Generator[os.DirEntry[str], None, None]:
         yield from run
     except OSError as error:
         raise translated(error, folder) from error
-
-
-def _file_system(path: str) -> str | None:
-    """The kind of file system that a path lies on, by Linux's table of mounts; None where there is no such table."""
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            best, kind = "", None
-            real = os.path.realpath(path)
-            for line in mounts:
-                before, _, after = line.partition(" - ")
-                point = before.split(" ")[4].encode().decode("unicode_escape")
-                if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
-                    best, kind = point, after.split(" ")[0]
-            return kind
-    except OSError:
-        return None
