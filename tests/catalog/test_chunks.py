@@ -24,7 +24,8 @@ class Closing(sqlite3.Connection):
 
 
 def a_database() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None, factory=Closing)
+    # The collector may drop one while another thread of the same worker runs, and closes it there.
+    db = sqlite3.connect(":memory:", isolation_level=None, factory=Closing, check_same_thread=False)
     migrate(db, ":memory:")
     return db
 
