@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
+from refstore.catalog.ids import batches, marks, packed, unpacked
 from refstore.errors import CatalogCorrupt
 from refstore.manifest.diff import Change, changes, pairs
 from refstore.manifest.entry import Checksum, Entry, Object, Pin
-from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, TreeBuilder, ends_by_path
+from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, TreeBuilder, ends_by_path, leaf_of, node_of
 
 _BATCH = 128
 """Leaves held before they are written, some 4,000 entries: the most that building a tree keeps in memory."""
@@ -133,10 +135,8 @@ class ChunkSink:
 
     def _ids(self, hashes: list[bytes]) -> dict[bytes, int]:
         found: dict[bytes, int] = {}
-        for start in range(0, len(hashes), 500):
-            some = hashes[start : start + 500]
-            marks = ",".join("?" * len(some))
-            found.update(self._db.execute(f"SELECT hash, id FROM chunks WHERE hash IN ({marks})", some).fetchall())
+        for some in batches(hashes):
+            found.update(self._db.execute(f"SELECT hash, id FROM chunks WHERE hash IN ({marks(some)})", some))
         return found
 
     def _source(self, o: Object) -> int:
@@ -150,11 +150,18 @@ class ChunkSink:
 
 
 def root_number(connection: sqlite3.Connection, manifest: str) -> int | None:
-    """The row of a manifest's root; None where the manifest is not in the index."""
-    row = connection.execute(
-        "SELECT id FROM chunks WHERE hash = ? AND level = ?", (bytes.fromhex(manifest), ROOT)
-    ).fetchone()
+    """The row of a manifest's root; None where the manifest is not in the index. One probe."""
+    row = connection.execute("SELECT id FROM chunks WHERE hash = ? AND level = ?", (packed(manifest), ROOT)).fetchone()
     return row[0] if row else None
+
+
+def root_numbers(connection: sqlite3.Connection, manifests: Iterable[str]) -> dict[str, int]:
+    """The rows of the roots of those manifests that are in the index; a statement for 500."""
+    found: dict[str, int] = {}
+    for some in batches([packed(manifest) for manifest in dict.fromkeys(manifests)]):
+        rows = connection.execute(f"SELECT hash, id FROM chunks WHERE hash IN ({marks(some)}) AND level = {ROOT}", some)
+        found.update((unpacked(hash), id) for hash, id in rows)
+    return found
 
 
 def read_entries(connection: sqlite3.Connection, root: int, first: str = "") -> Iterator[Entry]:
@@ -200,6 +207,33 @@ def diff(connection: sqlite3.Connection, old: int | None, new: int) -> Iterator[
     return changes(mine, others)
 
 
+def damaged(connection: sqlite3.Connection) -> Iterator[str]:
+    """The hashes, in hex, of chunks whose rows are not what the hash stands for. Reads every chunk once; streams."""
+    leaves = connection.execute(
+        f"""SELECT c.id, c.hash, c.entries, c.size, {_ENTRY} FROM chunks c LEFT JOIN entries e ON e.chunk = c.id
+            LEFT JOIN sources s ON s.id = e.source WHERE c.level = ? ORDER BY c.id, e.path""",
+        (LEAF,),
+    )
+    for (_, *told), rows in groupby(leaves, key=lambda row: row[:4]):
+        entries = [_entry(row[4:]) for row in rows if row[8] is not None]
+        if _told(leaf_of(entries)) != told:
+            yield told[0].hex()
+    nodes = connection.execute(
+        """SELECT p.level, p.id, p.hash, p.entries, p.size, c.hash, l.last, c.entries, c.size FROM chunks p
+           LEFT JOIN links l ON l.parent = p.id LEFT JOIN chunks c ON c.id = l.child WHERE p.level > ?
+           ORDER BY p.id, l.position""",
+        (LEAF,),
+    )
+    for (level, _, *told), rows in groupby(nodes, key=lambda row: row[:5]):
+        children = [Chunk(*row[5:]) for row in rows if row[5] is not None]
+        if _told(node_of("group" if level == GROUP else "root", children)) != told:
+            yield told[0].hex()
+
+
+def _told(chunk: Chunk) -> list[object]:
+    return [chunk.id, chunk.entries, chunk.size]
+
+
 def _children(connection: sqlite3.Connection, parent: int) -> list[tuple[int, Chunk]]:
     rows = connection.execute(
         "SELECT c.id, c.hash, l.last, c.entries, c.size FROM links l JOIN chunks c ON c.id = l.child WHERE l.parent "
@@ -209,11 +243,12 @@ def _children(connection: sqlite3.Connection, parent: int) -> list[tuple[int, Ch
     return [(number, Chunk(id, last, entries, size)) for number, id, last, entries, size in rows]
 
 
-def _leaf_entries(connection: sqlite3.Connection, leaf: int) -> Iterator[Entry]:
+def leaf_entries(connection: sqlite3.Connection, leaf: int) -> Iterator[Entry]:
+    """The entries of one leaf, by path; the statement runs when the first is asked for."""
     rows = connection.execute(
         f"SELECT {_ENTRY} FROM entries e JOIN sources s ON s.id = e.source WHERE e.chunk = ? ORDER BY e.path", (leaf,)
     )
-    return map(_entry, rows)
+    yield from map(_entry, rows)
 
 
 class _Changes:
@@ -267,7 +302,7 @@ def apply(connection: sqlite3.Connection, base: int | None, lines: Iterable[dict
                 builder.add_leaf(leaf)
                 continue
             limit = None if last_leaf else leaf.last
-            _merge(builder, _leaf_entries(connection, leaf_number), pending, limit)
+            _merge(builder, leaf_entries(connection, leaf_number), pending, limit)
     _merge(builder, iter(()), pending, None)
     root = builder.finish()
     sink.flush()

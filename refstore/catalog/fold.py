@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from refstore.catalog.chunks import root_number
+from refstore.catalog.chunks import root_numbers
+from refstore.catalog.ids import marks, numbers_of, packed, unpacked
 from refstore.names import ArtifactName
 from refstore.records.types import (
     Alias,
@@ -25,6 +26,7 @@ from refstore.records.types import (
 
 ABOUT_ARTIFACTS = (Version.kind, Alias.kind)
 ABOUT_VERSIONS = (Renumbered.kind, Tag.kind, Description.kind, Metadata.kind, Lifetime.kind, Tombstone.kind)
+_ABOUT_VERSIONS = ", ".join(f"'{kind}'" for kind in ABOUT_VERSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,23 +152,23 @@ def fold(records: Iterable[Record]) -> ArtifactState | None:
 
 
 def refold(connection: sqlite3.Connection, name: ArtifactName) -> None:
-    """Make the rows of one artifact anew from its records. Use inside a write transaction."""
-    rows = connection.execute(
-        """SELECT DISTINCT id, body FROM records WHERE subject = :name AND kind IN ('version', 'alias')
-           UNION SELECT DISTINCT r.id, r.body FROM records v JOIN records r ON r.subject = v.id
-           WHERE v.subject = :name AND v.kind = 'version' AND r.kind IN ('renumbered', 'tag', 'description',
-           'metadata', 'lifetime', 'tombstone')""",
+    """Make the rows of one artifact anew from its records. Use inside a write transaction.
+
+    Reads all its records; writes only the rows that changed.
+    """
+    about = connection.execute(
+        f"""WITH mine AS (SELECT id, kind, body FROM records WHERE artifact = :name)
+            SELECT id, body FROM mine UNION ALL SELECT r.id, r.body FROM (SELECT DISTINCT id FROM mine WHERE
+            kind = '{Version.kind}') v CROSS JOIN records r ON r.subject = v.id AND r.kind IN ({_ABOUT_VERSIONS})""",
         {"name": str(name)},
     )
-    state = fold([parse(json.loads(body), f"The record {id}") for id, body in rows])
+    state = fold([parse(json.loads(body), f"The record {id}") for id, body in dict(about).items()])
     place = (name.entity, name.project, name.artifact)
     row = connection.execute("SELECT id FROM artifacts WHERE entity = ? AND project = ? AND name = ?", place).fetchone()
-    if row:
-        connection.execute("DELETE FROM tags WHERE version IN (SELECT id FROM versions WHERE artifact_id = ?)", row)
-        connection.execute("DELETE FROM aliases WHERE artifact_id = ?", row)
-        connection.execute("DELETE FROM versions WHERE artifact_id = ?", row)
     if state is None:
         if row:
+            for table in (_TAGS, _VERSIONS, _ALIASES):
+                table.replace(connection, row[0], [])
             connection.execute("DELETE FROM artifacts WHERE id = ?", row)
         return
     times = [s.record.time for s in state.versions]
@@ -181,30 +183,132 @@ def refold(connection: sqlite3.Connection, name: ArtifactName) -> None:
             "INSERT INTO artifacts (entity, project, name, type, created, updated) VALUES (?, ?, ?, ?, ?, ?)",
             (*place, state.type, min(times), max(times)),
         ).lastrowid
-    connection.executemany(
-        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                s.id,
-                number,
-                s.number,
-                s.record.manifest,
-                root_number(connection, s.record.manifest),
-                s.record.time,
-                s.description,
-                json.dumps(s.metadata),
-                json.dumps(s.record.sources),
-                json.dumps([s.record.include, s.record.exclude, s.record.prefix]),
-                s.record.run,
-                int(s.deleted),
-                s.was,
-                s.record.source,
-                s.lifetime,
+    known, versions = _version_rows(connection, number, state.versions)
+    # before the versions: tags are found by them
+    _TAGS.replace(connection, number, [(known[s.id], tag) for s in state.versions for tag in s.tags])
+    _VERSIONS.replace(connection, number, versions)
+    _ALIASES.replace(connection, number, [(number, alias, known[id]) for alias, id in state.aliases.items()])
+
+
+_APPENDED = 50
+"""Versions that are added one by one; more are folded with all others."""
+
+_END = """SELECT a.id, a.created, (SELECT max(number) FROM versions WHERE artifact_id = a.id), EXISTS (
+    SELECT 1 FROM versions v INDEXED BY versions_renumbered WHERE v.artifact_id = a.id AND v.was IS NOT NULL AND
+    NOT EXISTS (SELECT 1 FROM records r WHERE r.subject = v.id AND r.kind = 'renumbered'
+    AND json_extract(r.body, '$.number') = v.number)) FROM artifacts a
+    WHERE a.entity = ? AND a.project = ? AND a.name = ?"""
+
+
+def append(connection: sqlite3.Connection, name: ArtifactName, new: Collection[int]) -> bool:
+    """Add versions behind all others of an artifact, of which nothing else changed; False where `refold` has to do it.
+
+    The usual case, at a cost that does not depend on how many versions there are: the new ones claim the numbers that
+    nobody claims, no number waits for a record, and no record says more of them.
+
+    Args:
+        connection: To the index, inside a write transaction.
+        name: The artifact.
+        new: The numbers in `ids` of the versions' records.
+    """
+    row = connection.execute(_END, (name.entity, name.project, name.artifact)).fetchone()
+    if row is None or row[3] or len(new) > _APPENDED:
+        return False
+    artifact, first, last, _ = row
+    ids = list(new)
+    if connection.execute(
+        f"SELECT 1 FROM records WHERE subject IN ({marks(ids)}) AND kind <> '{Version.kind}' LIMIT 1", ids
+    ).fetchone():
+        return False
+    bodies = connection.execute(
+        f"""SELECT DISTINCT i.id, r.body FROM records r JOIN ids i ON i.number = r.id WHERE r.id IN ({marks(ids)})
+            AND r.id NOT IN (SELECT id FROM versions WHERE artifact_id = ?)""",
+        (*ids, artifact),
+    )
+    states = []
+    for id, body in bodies.fetchall():
+        version = parse(json.loads(body), f"The record {unpacked(id)}")
+        assert isinstance(version, Version)
+        states.append(
+            VersionState(
+                version, unpacked(id), version.number, None, False, version.description, version.metadata, 0, ()
             )
-            for s in state.versions
-        ],
-    )
-    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(s.id, tag) for s in state.versions for tag in s.tags])
+        )
+    states.sort(key=lambda s: s.number)
+    for state in states:
+        if state.number <= last or state.record.time <= first:
+            return False
+        last = state.number
+    _, versions = _version_rows(connection, artifact, states)
+    connection.executemany(f"INSERT INTO versions VALUES ({', '.join('?' * _VERSIONS.columns)})", versions)
     connection.executemany(
-        "INSERT INTO aliases VALUES (?, ?, ?)", [(number, alias, version) for alias, version in state.aliases.items()]
+        "UPDATE artifacts SET updated = max(updated, ?) WHERE id = ?", [(s.record.time, artifact) for s in states]
     )
+    return True
+
+
+def _version_rows(
+    connection: sqlite3.Connection, artifact: int, states: Sequence[VersionState]
+) -> tuple[dict[str, int | None], list[tuple[Any, ...]]]:
+    """The numbers in `ids` of all that some versions name, and their rows."""
+    named = [id for s in states for id in (s.id, s.record.run, s.record.source) if id]
+    known: dict[str, int | None] = {"": None, **numbers_of(connection, named)}
+    roots = root_numbers(connection, [s.record.manifest for s in states])
+    rows = [
+        (
+            known[s.id],
+            artifact,
+            s.number,
+            packed(s.record.manifest),
+            roots.get(s.record.manifest),
+            s.record.time,
+            s.description,
+            json.dumps(s.metadata),
+            json.dumps(s.record.sources),
+            json.dumps([s.record.include, s.record.exclude, s.record.prefix, s.record.names]),
+            known[s.record.run],
+            int(s.deleted),
+            s.was,
+            known[s.record.source],
+            s.lifetime,
+        )
+        for s in states
+    ]
+    return known, rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of one table that belong to one artifact.
+
+    Attributes:
+        table: Its name.
+        key: How many of its first columns tell rows apart.
+        columns: How many it has.
+        keys: The names of the first ones, with a mark for each.
+        mine: What chooses those of an artifact, by its number.
+    """
+
+    table: str
+    key: int
+    columns: int
+    keys: str
+    mine: str
+
+    def replace(self, connection: sqlite3.Connection, artifact: int, rows: list[tuple[Any, ...]]) -> None:
+        """Have these rows and no others; writes those that are not there as they should be."""
+        there = {
+            row[: self.key]: row
+            for row in connection.execute(f"SELECT * FROM {self.table} WHERE {self.mine}", (artifact,))
+        }
+        wanted = {row[: self.key]: row for row in rows}
+        gone = [key for key in there if key not in wanted]
+        connection.executemany(f"DELETE FROM {self.table} WHERE {self.keys}", gone)
+        marks = ", ".join("?" * self.columns)
+        changed = [row for key, row in wanted.items() if there.get(key) != row]
+        connection.executemany(f"INSERT OR REPLACE INTO {self.table} VALUES ({marks})", changed)
+
+
+_VERSIONS = _Rows("versions", 1, 15, "id = ?", "artifact_id = ?")
+_TAGS = _Rows("tags", 2, 2, "version = ? AND tag = ?", "version IN (SELECT id FROM versions WHERE artifact_id = ?)")
+_ALIASES = _Rows("aliases", 2, 3, "artifact_id = ? AND alias = ?", "artifact_id = ?")

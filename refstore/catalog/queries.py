@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from refstore.catalog import chunks
+from refstore.catalog.folders import read_folder
+from refstore.catalog.ids import number_of, unpacked
+from refstore.catalog.schema import EVENTS
 from refstore.errors import ArtifactNotFound, CatalogCorrupt, InvalidName
 from refstore.manifest.diff import Change
 from refstore.manifest.entry import Entry, Pin
@@ -82,6 +85,8 @@ class VersionInfo:
     lifetime: int
     aliases: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +108,17 @@ class Event:
     record: str
 
 
-_VERSION = """SELECT v.id, a.entity, a.project, a.name, a.type, v.number, v.manifest, v.root, c.size, c.entries,
+_VERSION = """SELECT i.id, a.entity, a.project, a.name, a.type, v.number, v.manifest, v.root, c.size, c.entries,
 v.created, v.description,
-    v.metadata, v.sources, v.choice, v.run, v.deleted, v.was,
-    v.source, v.lifetime, v.number = (SELECT max(number) FROM versions x WHERE x.artifact_id = a.id AND NOT x.deleted),
+    v.metadata, v.sources, v.choice,
+    (SELECT id FROM ids WHERE number = v.run), v.deleted, v.was, (SELECT id FROM ids WHERE number = v.source),
+    v.lifetime, v.number = (SELECT max(number) FROM versions x WHERE x.artifact_id = a.id AND NOT x.deleted),
     (SELECT json_group_array(alias) FROM aliases WHERE version = v.id), (SELECT json_group_array(tag) FROM tags WHERE
-    version = v.id) FROM artifacts a JOIN versions v ON v.artifact_id = a.id LEFT JOIN chunks c ON c.id = v.root"""
+    version = v.id) FROM artifacts a JOIN versions v ON v.artifact_id = a.id JOIN ids i ON i.number = v.id
+    LEFT JOIN chunks c ON c.id = v.root"""
+
+_ABOUT_ONE = """AND r.id IN (SELECT id FROM records WHERE artifact = :name UNION SELECT x.id FROM records m
+    JOIN records x ON x.subject = m.id WHERE m.artifact = :name AND m.kind = 'version')"""
 
 
 class Queries:
@@ -195,6 +205,13 @@ class Queries:
             raise self._not_found(name)
         return [row for row in rows if deleted or not row.deleted]
 
+    def versions_in(self, entity: str, project: str) -> list[VersionInfo]:
+        """The versions of all artifacts of a project, by name and number, without those that were removed."""
+        return self._versions(
+            "a.entity = :entity AND a.project = :project AND NOT v.deleted ORDER BY a.name, v.number",
+            {"entity": entity, "project": project},
+        )
+
     def latest(self, name: ArtifactName) -> VersionInfo | None:
         """The version that `latest` means; None where there is none."""
         rows = self._versions(
@@ -207,22 +224,25 @@ class Queries:
     def next_number(self, name: ArtifactName) -> int:
         """The number for the next version: one more than any that was ever given."""
         row = self._db.execute(
-            """SELECT max(max(v.number, coalesce(v.was, 0))) FROM artifacts a JOIN versions v ON v.artifact_id = a.id
+            """SELECT max((SELECT max(number) FROM versions WHERE artifact_id = a.id), coalesce((SELECT max(was)
+               FROM versions WHERE artifact_id = a.id AND was IS NOT NULL), 0)) FROM artifacts a
                WHERE a.entity = :entity AND a.project = :project AND a.name = :name""",
             _place(name),
         ).fetchone()
-        return 0 if row[0] is None else int(row[0]) + 1
+        return 0 if row is None or row[0] is None else int(row[0]) + 1
 
     def unrecorded_renumberings(self, name: ArtifactName) -> list[tuple[str, int, int]]:
         """Versions whose number was settled by the fold and by no record yet: id, number, the number it was given."""
         rows = self._db.execute(
-            """SELECT v.id, v.number, v.was FROM artifacts a JOIN versions v ON v.artifact_id = a.id
+            """SELECT i.id, v.number, v.was FROM artifacts a JOIN versions v
+               INDEXED BY versions_renumbered ON v.artifact_id = a.id
+               JOIN ids i ON i.number = v.id
                WHERE a.entity = :entity AND a.project = :project AND a.name = :name AND v.was IS NOT NULL AND NOT EXISTS
                (SELECT 1 FROM records r WHERE r.subject = v.id AND r.kind = 'renumbered' AND json_extract(r.body,
                '$.number') = v.number)""",
             _place(name),
         )
-        return rows.fetchall()
+        return [(unpacked(id), number, was) for id, number, was in rows]
 
     def version(self, name: VersionName) -> VersionInfo:
         """The version that a name means.
@@ -237,12 +257,13 @@ class Queries:
             rows = self._versions(where + " AND v.number = :number", values | {"number": name.number})
         elif name.digest is not None:
             rows = self._versions(
-                where + " AND v.manifest GLOB :digest ORDER BY v.number", values | {"digest": name.digest + "*"}
+                where + " AND lower(hex(v.manifest)) GLOB :digest", values | {"digest": name.digest + "*"}
             )
-            rows = [row for row in rows if not row.deleted] or rows
+            # Removed ones count: else a prefix would come to mean other files when a version is removed.
             if len({row.manifest for row in rows}) > 1:
                 raise InvalidName(f"{name} fits {len(rows)} versions: give more digits of the digest.")
-            rows = rows[:1]
+            # Of those with the same files the first by time, as numbers may change with a merge.
+            rows = sorted(rows, key=lambda row: (row.deleted, row.created, row.id))[:1]
         elif name.alias is not None:
             rows = self._versions(
                 where + " AND v.id = (SELECT version FROM aliases WHERE artifact_id = a.id AND alias = :alias)",
@@ -250,29 +271,82 @@ class Queries:
             )
         else:
             rows = self._versions(where + " AND NOT v.deleted ORDER BY v.number DESC LIMIT 1", values)
+        notes = () if name.number is None else self._renumbered(name.artifact, name.number)
         if not rows:
-            raise self._not_found(name.artifact, name)
+            raise ArtifactNotFound(" ".join([str(self._not_found(name.artifact, name)), *notes]))
+        if name.number is not None:
+            notes += self._unsettled(name.artifact, rows[0])
         if rows[0].deleted:
-            raise ArtifactNotFound(f"{name} was removed from the catalog.")
-        return rows[0]
+            raise ArtifactNotFound(" ".join([f"{name} was removed from the catalog.", *notes]))
+        return replace(rows[0], notes=notes)
+
+    def _renumbered(self, artifact: ArtifactName, number: int) -> tuple[str, ...]:
+        """A sentence for each version that had a number and that a merge gave another one."""
+        rows = self._db.execute(
+            """SELECT v.number, v.manifest, v.deleted FROM artifacts a JOIN versions v
+               INDEXED BY versions_renumbered ON v.artifact_id = a.id
+               WHERE a.entity = :entity AND a.project = :project AND a.name = :name AND v.was IS NOT NULL
+               AND v.number <> :number AND (v.was = :number OR EXISTS (SELECT 1 FROM records r WHERE r.subject = v.id
+               AND r.kind = 'renumbered' AND :number IN (json_extract(r.body, '$.number'),
+               json_extract(r.body, '$.was')))) ORDER BY v.number""",
+            {**_place(artifact), "number": number},
+        )
+        name = artifact.artifact
+        return tuple(
+            f"{name}:v{number} was also the number of another version before a merge; that one is {name}:v{now} now "
+            f"({name}@{unpacked(manifest)[:12]}{', removed since' if deleted else ''})."
+            for now, manifest, deleted in rows
+        )
+
+    def _unsettled(self, artifact: ArtifactName, version: VersionInfo) -> tuple[str, ...]:
+        """A sentence where a version's number follows from a merge and no record says so yet: it may change again."""
+        if version.was is None or version.id not in {id for id, _, _ in self.unrecorded_renumberings(artifact)}:
+            return ()
+        name = artifact.artifact
+        note = (
+            f"{name}:v{version.number} was {name}:v{version.was} before a merge, and another merge may change its "
+            f"number until a version is added to {name}; {name}@{version.manifest[:12]} means the same for good."
+        )
+        return (note,)
 
     def version_by_id(self, id: str) -> VersionInfo | None:
         """The version whose record has this id."""
-        rows = self._versions("v.id = :id", {"id": id})
+        rows = self._versions("v.id = :id", {"id": number_of(self._db, id)})
         return rows[0] if rows else None
+
+    def all_versions(self) -> dict[str, tuple[str, int]]:
+        """Every version that was not removed: its full artifact name and number, by the id of its record."""
+        rows = self._db.execute(
+            """SELECT i.id, a.entity, a.project, a.name, v.number FROM versions v
+               JOIN artifacts a ON a.id = v.artifact_id JOIN ids i ON i.number = v.id WHERE NOT v.deleted"""
+        )
+        return {unpacked(id): (str(ArtifactName(*place)), number) for id, *place, number in rows}
+
+    def all_aliases(self) -> dict[str, str]:
+        """Every alias: the id of its version's record, by its full name (`vision/mnist:best`)."""
+        rows = self._db.execute(
+            """SELECT a.entity, a.project, a.name, l.alias, i.id FROM aliases l JOIN artifacts a ON a.id = l.artifact_id
+               JOIN ids i ON i.number = l.version"""
+        )
+        return {f"{ArtifactName(*place)}:{alias}": unpacked(id) for *place, alias, id in rows}
+
+    def count_records(self) -> int:
+        """How many different records there are."""
+        return int(self._db.execute("SELECT count(DISTINCT id) FROM records").fetchone()[0])
 
     def mortal_versions(self) -> list[VersionInfo]:
         """The versions that have a lifetime, by name, without those that were removed or that another is a link to."""
         return self._versions(
             "v.lifetime > 0 AND NOT v.deleted AND NOT EXISTS (SELECT 1 FROM versions x WHERE x.source = v.id "
-            "AND x.source <> '' AND NOT x.deleted) ORDER BY a.entity, a.project, a.name, v.number",
+            "AND NOT x.deleted) ORDER BY a.entity, a.project, a.name, v.number",
             {},
         )
 
     def has_edge(self, run: str, version: str, direction: str) -> bool:
         """Whether a run used or logged a version; all by the ids of their records."""
         row = self._db.execute(
-            "SELECT 1 FROM edges WHERE run = ? AND version = ? AND direction = ?", (run, version, direction)
+            "SELECT 1 FROM edges WHERE run = ? AND version = ? AND direction = ?",
+            (number_of(self._db, run), number_of(self._db, version), direction),
         ).fetchone()
         return row is not None
 
@@ -281,15 +355,15 @@ class Queries:
         for row in self._db.execute(f"{_VERSION} WHERE {where}", values):
             id, entity, project, artifact, type, number, manifest, root, size, entries, created, description = row[:12]
             metadata, sources, choice, run, deleted, was, source, lifetime, is_latest, aliases, tags = row[12:]
-            include, exclude, prefix = json.loads(choice)
+            include, exclude, prefix, names = json.loads(choice)
             named = sorted(json.loads(aliases))
             out.append(
                 VersionInfo(
-                    id,
+                    unpacked(id),
                     ArtifactName(entity, project, artifact),
                     type,
                     number,
-                    manifest,
+                    unpacked(manifest),
                     root,
                     size or 0,
                     entries or 0,
@@ -300,13 +374,14 @@ class Queries:
                     tuple(include),
                     tuple(exclude),
                     prefix,
-                    run,
+                    unpacked(run),
                     bool(deleted),
                     was,
-                    source,
+                    unpacked(source),
                     lifetime,
                     [LATEST, *named] if is_latest and not deleted else named,
                     sorted(json.loads(tags)),
+                    names=tuple(names),
                 )
             )
         return out
@@ -362,9 +437,18 @@ class Queries:
         """One entry; None where the version has no such path."""
         return chunks.read_entry(self._db, self._root(version), path)
 
+    def folder(self, version: VersionInfo, folder: str) -> Iterator[Entry | str]:
+        """What stands in one folder of a version (`train/`, or ""), by path: its entries, and the names of folders."""
+        return read_folder(self._db, self._root(version), folder)
+
     def diff(self, old: VersionInfo, new: VersionInfo) -> Iterator[Change]:
         """What differs between two versions, by path; opens only the chunks that differ."""
         return chunks.diff(self._db, self._root(old), self._root(new))
+
+    def changes_since(self, version: VersionInfo, manifest: str) -> Iterator[Change] | None:
+        """What differs between a manifest, by its id, and a version; None where it is not in the index."""
+        old = chunks.root_number(self._db, manifest)
+        return None if old is None else chunks.diff(self._db, old, self._root(version))
 
     def pins(self, version: VersionInfo) -> dict[Pin, int]:
         """How many files of a version are pinned in each way, strongest first. Reads all entries, inside SQLite."""
@@ -382,19 +466,15 @@ class Queries:
 
     def events(self, name: ArtifactName | None = None, limit: int | None = None) -> Iterator[Event]:
         """What happened, newest first: to one artifact, or in the whole catalog."""
+        only = "" if name is None else _ABOUT_ONE
+        # Without the records that stand in an earlier file too.
         rows = self._db.execute(
-            """SELECT DISTINCT r.id, r.kind, r.time, r.body, coalesce(v.entity, ''), coalesce(v.project, ''),
-            coalesce(v.name, ''), v.number
-               FROM records r
-               LEFT JOIN (SELECT x.id, a.entity, a.project, a.name, x.number FROM versions x JOIN artifacts a ON a.id =
-               x.artifact_id) v
-                    ON v.id = CASE r.kind WHEN 'version' THEN r.id WHEN 'alias' THEN json_extract(r.body, '$.version')
-                    ELSE r.subject END
-               WHERE r.kind IN ('version', 'alias', 'tag', 'description', 'metadata', 'lifetime', 'tombstone',
-                              'renumbered')
-                 AND (:name IS NULL OR r.subject = :name OR r.subject IN (SELECT id FROM records WHERE subject = :name
-                 AND kind = 'version'))
-               ORDER BY r.time DESC, r.clock DESC, r.kind DESC, r.id LIMIT :limit""",
+            f"""SELECT i.id, r.kind, r.time, r.body, coalesce(a.entity, ''), coalesce(a.project, ''),
+                coalesce(a.name, ''), v.number FROM records r CROSS JOIN ids i ON i.number = r.id
+                LEFT JOIN versions v ON v.id = r.subject LEFT JOIN artifacts a ON a.id = v.artifact_id
+                WHERE {EVENTS} {only} AND NOT EXISTS (SELECT 1 FROM records o WHERE o.id = r.id AND
+                o.transaction_id < r.transaction_id)
+                ORDER BY r.time DESC, r.clock DESC, r.kind DESC, i.id LIMIT :limit""",
             {"name": str(name) if name else None, "limit": -1 if limit is None else limit},
         )
         for id, kind, time, body, entity, project, artifact, number in rows:
@@ -405,7 +485,7 @@ class Queries:
                 artifact or data.get("artifact", ""),
             )
             subject = f"{about}:v{number}" if number is not None else str(about)
-            yield Event(time, kind, subject, _detail(kind, data), id)
+            yield Event(time, kind, subject, _detail(kind, data), unpacked(id))
 
     def _root(self, version: VersionInfo) -> int:
         if version.root is None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from refstore.catalog.ids import number_of, packed, unpacked
 from refstore.catalog.queries import Queries, VersionInfo
 from refstore.catalog.run_fold import RUNNING
 from refstore.errors import InvalidName, RunNotFound
@@ -49,6 +50,7 @@ class RunInfo:
         git: The commit that was checked out, or "".
         dirty: Whether tracked files differed from it.
         diff: The SHA-256 of that difference, in hex, or "".
+        resumed: When it last went on in another process, which is the one that is told of: UTC, ISO 8601; else None.
     """
 
     id: str
@@ -73,6 +75,7 @@ class RunInfo:
     git: str
     dirty: bool
     diff: str
+    resumed: str | None = None
 
     @property
     def path(self) -> str:
@@ -80,9 +83,9 @@ class RunInfo:
         return "/".join(part for part in (self.entity, self.project, self.run) if part)
 
 
-_RUN = """SELECT r.id, r.run, r.entity, r.project, r.name, r.job_type, r.group_name, r.notes, r.tags, r.config,
-    r.summary, r.state, r.started, r.finished, r.host, r.user, r.pid, r.command, r.python, r.git, r.dirty, r.diff
-    FROM runs r"""
+_RUN = """SELECT i.id, r.run, r.entity, r.project, r.name, r.job_type, r.group_name, r.notes, r.tags, r.config,
+    r.summary, r.state, r.started, r.finished, r.host, r.user, r.pid, r.command, r.python, r.git, r.dirty, r.diff,
+    r.resumed FROM runs r CROSS JOIN ids i ON i.number = r.id"""
 
 
 class RunQueries(Queries):
@@ -94,6 +97,9 @@ class RunQueries(Queries):
         project: str | None = None,
         *,
         implied: bool = True,
+        oldest: bool = False,
+        after: RunInfo | None = None,
+        skip: int = 0,
         limit: int | None = None,
     ) -> Iterator[RunInfo]:
         """Runs, newest first; streams.
@@ -102,13 +108,28 @@ class RunQueries(Queries):
             entity: Only those of this entity.
             project: Only those of this project.
             implied: Also the runs that a command such as `refstore add` implies, which have no process of their own.
+            oldest: The oldest first.
+            after: Only those that come after this one in that order.
+            skip: Leave out so many at the beginning.
             limit: At most so many.
         """
         hidden = "" if implied else "AND r.pid <> 0"
+        later, greater, order = (">", "<", "r.started, i.id DESC") if oldest else ("<", ">", "r.started DESC, i.id")
+        beyond = "" if after is None else f"AND (r.started {later} :time OR r.started = :time AND i.id {greater} :id)"
+        # A condition for each that is given, so that the index of it is used.
+        inside = " AND ".join(
+            f"r.{name} = :{name}" for name, value in (("entity", entity), ("project", project)) if value is not None
+        )
         rows = self._db.execute(
-            f"""{_RUN} WHERE (:entity IS NULL OR r.entity = :entity) AND (:project IS NULL OR r.project = :project)
-                {hidden} ORDER BY r.started DESC, r.id LIMIT :limit""",
-            {"entity": entity, "project": project, "limit": -1 if limit is None else limit},
+            f"{_RUN} WHERE {inside or 'TRUE'} {hidden} {beyond} ORDER BY {order} LIMIT :limit OFFSET :skip",
+            {
+                "entity": entity,
+                "project": project,
+                "time": after and after.started,
+                "id": after and packed(after.id),
+                "limit": -1 if limit is None else limit,
+                "skip": skip,
+            },
         )
         return map(_info, rows)
 
@@ -123,10 +144,11 @@ class RunQueries(Queries):
         if not parts or len(parts) > 3:
             raise InvalidName(f"{name!r} is not the name of a run: it is [entity/][project/]run.")
         entity, project, run = [None, None, None][: 3 - len(parts)] + parts
-        where = "r.id = :run OR (r.run = :run AND (:project IS NULL OR r.project = :project) AND "
+        where = "r.id = :id OR (r.run = :run AND (:project IS NULL OR r.project = :project) AND "
         where += "(:entity IS NULL OR r.entity = :entity))"
         rows = self._db.execute(
-            f"{_RUN} WHERE {where} ORDER BY r.started DESC, r.id", {"entity": entity, "project": project, "run": run}
+            f"{_RUN} WHERE {where} ORDER BY r.started DESC, i.id",
+            {"entity": entity, "project": project, "run": run, "id": number_of(self._db, parts[-1])},
         ).fetchall()
         if not rows:
             raise RunNotFound(f"There is no run {name} in this catalog: 'refstore runs ls' lists them.")
@@ -138,7 +160,7 @@ class RunQueries(Queries):
 
     def run_by_id(self, id: str) -> RunInfo | None:
         """The run whose start has this record id."""
-        row = self._db.execute(f"{_RUN} WHERE r.id = ?", (id,)).fetchone()
+        row = self._db.execute(f"{_RUN} WHERE r.id = ?", (number_of(self._db, id),)).fetchone()
         return _info(row) if row else None
 
     def used(self, run: str) -> list[VersionInfo]:
@@ -151,9 +173,12 @@ class RunQueries(Queries):
 
     def used_as(self, run: str) -> dict[str, str]:
         """What each version (the id of its record) that a run used was to it; "" where that was not said."""
-        return dict(
-            self._db.execute("SELECT version, use_as FROM edges WHERE run = ? AND direction = ?", (run, Used.kind))
+        rows = self._db.execute(
+            """SELECT i.id, e.use_as FROM edges e CROSS JOIN ids i ON i.number = e.version
+               WHERE e.run = ? AND e.direction = ?""",
+            (number_of(self._db, run), Used.kind),
         )
+        return {unpacked(id): use_as for id, use_as in rows}
 
     def used_by(self, version: str) -> list[RunInfo]:
         """The runs that used a version (the id of its record), oldest first."""
@@ -166,7 +191,8 @@ class RunQueries(Queries):
     def links_to(self, version: str) -> list[VersionInfo]:
         """The versions that are links to a version (the id of its record), removed ones left out, by name."""
         return self._versions(
-            "v.source = :id AND NOT v.deleted ORDER BY a.entity, a.project, a.name, v.number", {"id": version}
+            "v.source = :id AND NOT v.deleted ORDER BY a.entity, a.project, a.name, v.number",
+            {"id": number_of(self._db, version)},
         )
 
     def count_runs(self, entity: str, project: str) -> int:
@@ -178,19 +204,21 @@ class RunQueries(Queries):
         return self._versions(
             "v.id IN (SELECT version FROM edges WHERE run = :run AND direction = :direction) "
             "ORDER BY a.entity, a.project, a.name, v.number",
-            {"run": run, "direction": direction},
+            {"run": number_of(self._db, run), "direction": direction},
         )
 
     def _of(self, version: str, direction: str) -> list[RunInfo]:
         rows = self._db.execute(
-            f"{_RUN} JOIN edges e ON e.run = r.id WHERE e.version = ? AND e.direction = ? ORDER BY r.started, r.id",
-            (version, direction),
+            f"""{_RUN} WHERE r.id IN (SELECT run FROM edges WHERE version = ? AND direction = ?)
+                ORDER BY r.started, i.id""",
+            (number_of(self._db, version), direction),
         )
         return [_info(row) for row in rows]
 
 
 def _info(row: tuple[Any, ...]) -> RunInfo:
     values = list(row)
+    values[0] = unpacked(row[0])
     values[8] = tuple(json.loads(row[8]))
     values[9], values[10] = json.loads(row[9]), json.loads(row[10])
     values[17] = tuple(json.loads(row[17]))
@@ -202,7 +230,7 @@ def _info(row: tuple[Any, ...]) -> RunInfo:
 
 
 def _alive(info: RunInfo) -> bool:
-    """Whether the process of a run of this machine still is: one of that number that is not younger than the run."""
+    """Whether the process of a run of this machine still is: one of that number that is not younger."""
     try:
         os.kill(info.pid, 0)
     except ProcessLookupError:
@@ -212,7 +240,7 @@ def _alive(info: RunInfo) -> bool:
     born = _born(info.pid)
     if born is None:
         return True
-    started = datetime.fromisoformat(info.started.replace("Z", "+00:00")).timestamp()
+    started = datetime.fromisoformat((info.resumed or info.started).replace("Z", "+00:00")).timestamp()
     return born <= started + SLACK
 
 

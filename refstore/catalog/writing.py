@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from refstore.catalog.chunks import ChunkSink, diff, pins, read_entries, root_number
-from refstore.catalog.ingest import insert_records, refold_all, remember
+from refstore.catalog.chunks import ChunkSink, apply, diff, pins, root_number
+from refstore.catalog.freshness import remember, stamp_of
+from refstore.catalog.ids import number_of
+from refstore.catalog.ingest import Touched, clock, insert_records
 from refstore.catalog.queries import Queries
-from refstore.errors import StoreError
-from refstore.manifest.diff import Change, pairs
+from refstore.catalog.rebuild import rebuild
+from refstore.errors import CatalogCorrupt, StoreError, UsageError
+from refstore.manifest.diff import Change
 from refstore.manifest.entry import Entry, Pin
 from refstore.manifest.tree import Chunk, TreeBuilder
+from refstore.records.checks import MAX_CLOCK, check
 from refstore.records.encoding import now
-from refstore.records.transaction import TransactionWriter
+from refstore.records.transaction import SUFFIX, ChangeLines, TransactionWriter
 from refstore.records.types import Manifest, Record
 
 
@@ -62,8 +67,9 @@ class Writing:
         self._writer = TransactionWriter(records, scratch)
         self._records: list[Record] = []
         self._summary: list[str] = []
+        self._whole: dict[bytes, ChangeLines] = {}
         self.time = now()
-        self.clock = connection.execute("SELECT coalesce(max(clock), 0) + 1 FROM records").fetchone()[0]
+        self.clock = min(clock(connection) + 1, MAX_CLOCK)
         self.queries = Queries(connection)
 
     def __enter__(self) -> Writing:
@@ -80,7 +86,15 @@ class Writing:
         return {"time": self.time, "clock": self.clock}
 
     def add(self, record: Record) -> str:
-        """Add a record; its id."""
+        """Add a record; its id.
+
+        Raises:
+            UsageError: It says what no record may, and everybody would refuse it.
+        """
+        try:
+            check(record, "The record")
+        except CatalogCorrupt as error:
+            raise UsageError(f"This can't be recorded. {error}") from error
         self._records.append(record)
         self._writer.add(record)
         return record.id
@@ -93,7 +107,8 @@ class Writing:
         """Build the manifest of some sorted entries, and compare it with another on the way.
 
         An entry that is the same as the base's (`Object.same_as`) stays as the base has it, so that what only looks
-        different makes no change. One pass over both; holds a batch of chunks.
+        different makes no change. One pass over the entries, and over those of the base whose chunks differ; holds a
+        batch of chunks.
 
         Args:
             entries: By path, in byte order.
@@ -101,23 +116,41 @@ class Writing:
         """
         base_number = root_number(self._db, base) if base else None
         sink = ChunkSink(self._db)
-        builder = TreeBuilder(sink)
-        counts = {"added": 0, "removed": 0, "changed": 0}
-        old = read_entries(self._db, base_number) if base_number is not None else iter(())
-        for before, after in pairs(old, entries):
-            if after is None:
-                counts["removed"] += 1
-            elif before is None:
-                counts["added"] += 1
-                builder.add(after)
-            elif before.object.same_as(after.object):
-                builder.add(before)
-            else:
-                counts["changed"] += 1
-                builder.add(after)
-        root = builder.finish()
+        if base_number is None:
+            # all of it is new, so the change lines are made on the way
+            lines = self._writer.change_lines()
+            builder = TreeBuilder(sink, lambda some: lines.add([f'{{"put":{line}}}'.encode() for line in some]))
+            for entry in entries:
+                builder.add(entry)
+            root = builder.finish()
+            self._whole[root.id] = lines
+            added, removed, changed = root.entries, 0, 0
+        else:
+            builder = TreeBuilder(sink)
+            added, removed, changed = rebuild(self._db, base_number, entries, builder)
+            root = builder.finish()
         sink.flush()
-        return Built(root, self._chunk(base_number), **counts)
+        return Built(root, self._chunk(base_number), added, removed, changed)
+
+    def change(self, base: str, lines: Iterable[dict[str, Any]]) -> Built:
+        """Build the manifest that change lines make of another. Opens only the chunks that they touch.
+
+        Args:
+            base: The id of the other manifest, in hex.
+            lines: By path, in byte order.
+
+        Raises:
+            CatalogCorrupt: The manifest is not in the index, or the lines do not fit it.
+        """
+        number = root_number(self._db, base)
+        chunk = self._chunk(number)
+        if number is None or chunk is None:
+            raise CatalogCorrupt(f"The index lacks the manifest {base}.")
+        if not lines:
+            return Built(chunk, chunk, 0, 0, 0)
+        root = apply(self._db, number, lines)
+        kinds = Counter(change.kind for change in diff(self._db, number, self._number(root)))
+        return Built(root, chunk, kinds["added"], kinds["removed"], kinds["changed"])
 
     def pins(self, built: Built) -> dict[Pin, int]:
         """How many entries of a manifest are pinned in each way, strongest first."""
@@ -130,7 +163,8 @@ class Writing:
     def add_manifest(self, built: Built) -> str:
         """Add the record of a manifest that is new, as a change to its base where that is shorter; its id."""
         id = built.root.id.hex()
-        if self._db.execute("SELECT 1 FROM records WHERE id = ? AND kind = ?", (id, Manifest.kind)).fetchone():
+        known = number_of(self._db, id)
+        if self._db.execute("SELECT 1 FROM records WHERE id = ? AND kind = ?", (known, Manifest.kind)).fetchone():
             return id
         base = built.base if built.base and built.added + built.removed + built.changed < built.root.entries else None
         manifest = Manifest(
@@ -142,7 +176,9 @@ class Writing:
             size=built.root.size,
         )
         self._records.append(manifest)
-        self._writer.add_manifest(manifest, self._lines(self._number(base) if base else None, self._number(built.root)))
+        whole = self._whole.pop(built.root.id, None) if base is None else None
+        changes = whole or self._lines(self._number(base) if base else None, self._number(built.root))
+        self._writer.add_manifest(manifest, changes)
         return id
 
     def _lines(self, old: int | None, new: int) -> Iterator[dict[str, Any]]:
@@ -174,13 +210,16 @@ class Writing:
             transaction = None
             for name, size in files:
                 transaction = self._db.execute(
-                    "INSERT OR IGNORE INTO transactions (name, size) VALUES (?, ?)", (name, size)
+                    "INSERT OR IGNORE INTO transactions (name, size, inode) VALUES (?, ?, ?)",
+                    (name, size, (self._folder / (name + SUFFIX)).stat().st_ino),
                 ).lastrowid
             assert transaction is not None
-            refold_all(self._db, insert_records(self._db, transaction, self._records))
-            remember(self._db, self._folder)
+            touched = Touched()
+            insert_records(self._db, ((transaction, record) for record in self._records), touched)
+            touched.fold(self._db)
+            remember(self._db, stamp_of(self._folder))
             self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except StoreError as error:
             raise StoreError(
                 f"This was recorded, but the index could not be brought up to date ({error}): the next command does "
                 "it, once there is space."

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 STORED = "store"
 """The scheme of content that the store itself keeps (`refstore put`): found in the cache by its checksum."""
+
+
+MAX_SIZE = (1 << 53) - 1
+"""The most bytes that an object may have; the largest that any service takes is a hundredth of it."""
+
+_FIELDS = frozenset(
+    ("path", "scheme", "endpoint", "bucket", "key", "size", "version", "etag", "checksum", "mtime", "storage_class")
+)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*")
+_CHECKSUM = re.compile(r"[a-z0-9]{2,16}:[0-9a-f]{8,128}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 
 
 class Pin(str, Enum):
@@ -154,12 +166,25 @@ class Entry:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Entry:
-        """The reverse of `to_json`.
+        """The reverse of `to_json`. Manifests come from other people, so nothing is believed of one.
 
         Raises:
             KeyError, TypeError, ValueError: The data are not an entry.
         """
-        checksum = data.get("checksum")
+        if not _FIELDS.issuperset(data):
+            raise ValueError(f"unknown field {min(data.keys() - _FIELDS)!r}")
+        size, checksum, mtime = data.get("size"), data.get("checksum"), data.get("mtime")
+        for name, value in data.items():
+            if name != "size" and type(value) is not str:
+                raise TypeError(f"{name!r} is not text")
+        if size is not None and (type(size) is not int or not 0 <= size <= MAX_SIZE):
+            raise ValueError("'size' is no number of bytes")
+        if not _SCHEME.fullmatch(data["scheme"]):
+            raise ValueError("'scheme' is none")
+        if checksum is not None and not _CHECKSUM.fullmatch(checksum):
+            raise ValueError("'checksum' is none")
+        if mtime is not None and not _TIME.fullmatch(mtime):
+            raise ValueError("'mtime' is not a time in UTC")
         return cls(
             data["path"],
             Object(
@@ -167,11 +192,11 @@ class Entry:
                 data.get("endpoint", ""),
                 data.get("bucket", ""),
                 data.get("key", ""),
-                data.get("size"),
+                size,
                 data.get("version"),
                 data.get("etag"),
                 Checksum.parse(checksum) if checksum is not None else None,
-                data.get("mtime"),
+                mtime,
                 data.get("storage_class"),
             ),
         )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any, Protocol
 
 from refstore.errors import DuplicatePath, UsageError
@@ -57,25 +59,42 @@ class Sink(Protocol):
 def _ends(path: str) -> int:
     """What a path ends: `LEAF`, `GROUP`, or -1 for nothing."""
     try:
-        bits = int.from_bytes(hashlib.sha256(path.encode()).digest()[:4], "big")
+        digest = hashlib.sha256(path.encode()).digest()
     except UnicodeEncodeError:
         raise _not_unicode(path) from None
-    if bits & _LEAF_MASK:
+    if digest[3] & _LEAF_MASK:
         return -1
-    return LEAF if bits & _GROUP_MASK else GROUP
+    return LEAF if int.from_bytes(digest[:4], "big") & _GROUP_MASK else GROUP
 
 
 def entry_line(entry: Entry) -> str:
-    """The canonical text of an entry, which its leaf's hash covers.
+    """The canonical text of an entry, which its leaf's hash covers: what `canonical(entry.to_json())` gives, sooner."""
+    o, text = entry.object, encode_basestring
+    line = f'"path":{text(entry.path)},"scheme":{text(o.scheme)}'
+    if o.mtime is not None:
+        line = f'"mtime":{text(o.mtime)},{line}'
+    if o.key:
+        line = f'"key":{text(o.key)},{line}'
+    if o.etag is not None:
+        line = f'"etag":{text(o.etag)},{line}'
+    if o.endpoint:
+        line = f'"endpoint":{text(o.endpoint)},{line}'
+    if o.checksum is not None:
+        line = f'"checksum":{text(str(o.checksum))},{line}'
+    if o.bucket:
+        line = f'"bucket":{text(o.bucket)},{line}'
+    if o.size is not None:
+        line = f'{line},"size":{o.size:d}'
+    if o.storage_class is not None:
+        line = f'{line},"storage_class":{text(o.storage_class)}'
+    if o.version is not None:
+        line = f'{line},"version":{text(o.version)}'
+    return f"{{{line}}}"
 
-    Raises:
-        UsageError: A name in it is not valid Unicode.
-    """
-    return _encode(entry.to_json())
 
-
-def _leaf(entries: list[Entry]) -> Chunk:
-    text = "refstore leaf\n" + "".join([entry_line(entry) + "\n" for entry in entries])
+def leaf_of(entries: list[Entry], lines: list[str] | None = None) -> Chunk:
+    """The leaf that some entries make, sorted by path; `lines` are theirs, where they are known."""
+    text = "\n".join(["refstore leaf", *(lines or map(entry_line, entries)), ""])
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -90,7 +109,36 @@ def _not_unicode(path: str) -> UsageError:
     )
 
 
-def _node(kind: str, children: list[Chunk]) -> Chunk:
+def leaves(entries: Iterable[Entry]) -> Iterator[tuple[Chunk, list[Entry]]]:
+    """The leaves that a sorted stream of entries makes. Holds one of them.
+
+    Raises:
+        DuplicatePath: Two entries have the same path.
+        ValueError: One comes out of order.
+    """
+    held: list[Entry] = []
+    last: str | None = None
+    for entry in entries:
+        path = entry.path
+        if last is not None and path <= last:
+            raise _misplaced(path, last)
+        last = path
+        held.append(entry)
+        if _ends(path) >= LEAF:
+            yield leaf_of(held), held
+            held = []
+    if held:
+        yield leaf_of(held), held
+
+
+def _misplaced(path: str, last: str) -> Exception:
+    if path == last:
+        return DuplicatePath(f"Two entries have the path {path!r}.")
+    return ValueError(f"{path!r} comes after {last!r}")
+
+
+def node_of(kind: str, children: list[Chunk]) -> Chunk:
+    """The node that some children make, in order; `kind` is `group` or `root`."""
     lines = [f"{c.id.hex()} {c.entries} {c.size} {_encode(c.last)}\n" for c in children]
     data = f"refstore {kind}\n{''.join(lines)}".encode()
     return Chunk(
@@ -105,10 +153,15 @@ class TreeBuilder:
     """Builds a tree from entries in the byte order of their paths, or from whole chunks of another tree.
 
     Holds one leaf's entries, one group's leaves and the root's groups at a time.
+
+    Args:
+        sink: Where the chunks go.
+        told: Hears the lines (`entry_line`) of each leaf that is made of entries.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, told: Callable[[list[str]], None] | None = None) -> None:
         self._sink = sink
+        self._told = told
         self._entries: list[Entry] = []
         self._leaves: list[Chunk] = []
         self._groups: list[Chunk] = []
@@ -123,9 +176,7 @@ class TreeBuilder:
         """
         path = entry.path
         if self._last is not None and path <= self._last:
-            if path == self._last:
-                raise DuplicatePath(f"Two entries have the path {path!r}.")
-            raise ValueError(f"{path!r} comes after {self._last!r}")
+            raise _misplaced(path, self._last)
         self._last = path
         self._entries.append(entry)
         level = _ends(path)
@@ -166,18 +217,21 @@ class TreeBuilder:
             self._end_leaf()
         if self._leaves:
             self._end_group()
-        root = _node("root", self._groups)
+        root = node_of("root", self._groups)
         self._sink.node(root, ROOT, self._groups)
         return root
 
     def _end_leaf(self) -> None:
-        leaf = _leaf(self._entries)
+        lines = [entry_line(entry) for entry in self._entries]
+        leaf = leaf_of(self._entries, lines)
+        if self._told is not None:
+            self._told(lines)
         self._sink.leaf(leaf, self._entries)
         self._leaves.append(leaf)
         self._entries = []
 
     def _end_group(self) -> None:
-        group = _node("group", self._leaves)
+        group = node_of("group", self._leaves)
         self._sink.node(group, GROUP, self._leaves)
         self._groups.append(group)
         self._leaves = []

@@ -8,7 +8,6 @@ there before the file that names them.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -21,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from refstore.errors import CatalogCorrupt, CatalogTooNew, StorageFull, StoreError
+from refstore.errors import CatalogCorrupt, CatalogTooNew
+from refstore.failed_write import storage_error
+from refstore.records.checks import check
 from refstore.records.encoding import FORMAT, canonical
 from refstore.records.types import Manifest, Record, parse
 
@@ -44,15 +45,6 @@ def fsync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def storage_error(error: OSError, doing: str) -> StoreError:
-    """The error to raise for a failed write of the store's own files."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StorageFull(
-            f"There is no space left {doing}; nothing was recorded. Free some space and repeat the command."
-        )
-    return StoreError(f"Writing failed {doing}: {error.strerror or error}.")
 
 
 def _host() -> str:
@@ -81,8 +73,12 @@ def _is_running(pid: str) -> bool:
     return True
 
 
-class _File:
-    """A file being written: hashed as it goes, renamed to its hash at the end."""
+class NewFile:
+    """A file being written: hashed as it goes, and renamed to its hash at the end.
+
+    Args:
+        folder: Where it is written; on the file system of the place where it goes.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / f"transaction-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp"
@@ -90,18 +86,64 @@ class _File:
         self._hash = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
+        """Add bytes to it."""
         self._hash.update(data)
         self._file.write(data)
 
     def close(self) -> str:
+        """Have it on the disk; the hash of its bytes."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         return self._hash.hexdigest()
 
+    def place(self, records: Path) -> str:
+        """Have it on the disk, and in `records/` under its name, which is returned without suffix."""
+        name = self.close()
+        self.path.replace(records / (name + SUFFIX))
+        return name
+
     def discard(self) -> None:
+        """Remove what is left of it, if anything."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+class ChangeLines:
+    """Change lines of a manifest: the last few MiB are held, what came before stands in part files.
+
+    Attributes:
+        held: Those that are in no part file, without their line ends.
+        parts: The part files and their names.
+    """
+
+    def __init__(self, scratch: Path, doing: str) -> None:
+        self._scratch, self._doing = scratch, doing
+        self._size = 0
+        self.held: list[bytes] = []
+        self.parts: list[tuple[NewFile, str]] = []
+
+    def add(self, lines: list[bytes]) -> None:
+        """Take some more, without their line ends.
+
+        Raises:
+            StorageFull: There is no space for a part file.
+        """
+        self.held += lines
+        self._size += sum(map(len, lines)) + len(lines)
+        if self._size >= PART_SIZE:
+            try:
+                self._part()
+            except OSError as error:
+                raise storage_error(error, self._doing) from error
+
+    def _part(self) -> None:
+        file = NewFile(self._scratch)
+        self.parts.append((file, ""))
+        file.write(canonical({"refstore": FORMAT, "part": len(self.held)}) + b"\n")
+        file.write(b"\n".join([*self.held, b""]))
+        self.parts[-1] = (file, file.close())
+        self.held, self._size = [], 0
 
 
 class TransactionWriter:
@@ -115,7 +157,8 @@ class TransactionWriter:
     def __init__(self, records: Path, scratch: Path) -> None:
         self._records = records
         self._scratch = scratch
-        self._parts: list[tuple[_File, str]] = []
+        self._parts: list[tuple[NewFile, str]] = []
+        self._changes: list[ChangeLines] = []
         self._lines: list[bytes] = []
         scratch.mkdir(parents=True, exist_ok=True)
 
@@ -123,49 +166,41 @@ class TransactionWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file, _name in self._parts:
-            file.discard()
+        for parts in (self._parts, *(changes.parts for changes in self._changes)):
+            for file, _name in parts:
+                file.discard()
 
     def add(self, record: Record) -> None:
         """Add a record that has no change lines."""
         self._lines.append(canonical(record.to_json()) + b"\n")
 
-    def add_manifest(self, manifest: Manifest, changes: Iterable[dict[str, Any]]) -> None:
+    def change_lines(self) -> ChangeLines:
+        """A place for the change lines of a manifest whose record comes later, or never."""
+        lines = ChangeLines(self._scratch, f"for the catalog in {self._records.parent}")
+        self._changes.append(lines)
+        return lines
+
+    def add_manifest(self, manifest: Manifest, changes: Iterable[dict[str, Any]] | ChangeLines) -> None:
         """Add a manifest and its change lines, which are streamed; its `changes` and `parts` are filled in here."""
-        held: list[bytes] = []
-        size = 0
-        names: list[str] = []
-        try:
+        if not isinstance(changes, ChangeLines):
+            lines = self.change_lines()
             for change in changes:
-                line = canonical(change) + b"\n"
-                held.append(line)
-                size += len(line)
-                if size >= PART_SIZE:
-                    names.append(self._part(held))
-                    held, size = [], 0
-        except OSError as error:
-            raise storage_error(error, f"for the catalog in {self._records.parent}") from error
+                lines.add([canonical(change)])
+            changes = lines
+        self._changes.remove(changes)
+        self._parts += changes.parts
         record = Manifest(
             time=manifest.time,
             clock=manifest.clock,
             manifest=manifest.manifest,
             base=manifest.base,
-            changes=len(held),
-            parts=tuple(names),
+            changes=len(changes.held),
+            parts=tuple(name for _, name in changes.parts),
             entries=manifest.entries,
             size=manifest.size,
         )
         self._lines.append(canonical(record.to_json()) + b"\n")
-        self._lines += held
-
-    def _part(self, lines: list[bytes]) -> str:
-        file = _File(self._scratch)
-        self._parts.append((file, ""))
-        file.write(canonical({"refstore": FORMAT, "part": len(lines)}) + b"\n")
-        file.write(b"".join(lines))
-        name = file.close()
-        self._parts[-1] = (file, name)
-        return name
+        self._lines += [line + b"\n" for line in changes.held]
 
     def commit(self, stamp: str, summary: list[str]) -> list[tuple[str, int]]:
         """Make the transaction part of the catalog: the rename of its last file is the commit.
@@ -182,7 +217,7 @@ class TransactionWriter:
         """
         file = None
         try:
-            file = _File(self._scratch)
+            file = NewFile(self._scratch)
             file.write(canonical({"refstore": FORMAT, "summary": summary, "time": stamp}) + b"\n")
             for line in self._lines:
                 file.write(line)
@@ -218,19 +253,54 @@ class Placed:
     offset: int
 
 
-def _lines(path: Path, start: int = 0) -> Iterator[tuple[Any, int, int]]:
-    """Decoded lines of a file with their number (from 1, or from 1 at `start`) and the offset behind each."""
+def _unreadable(path: Path, error: OSError) -> CatalogCorrupt:
+    return CatalogCorrupt(f"The catalog file {path.name} can't be read: {error.strerror or error}.")
+
+
+class _Bytes:
+    """The lines of a file as bytes, hashed as they are read."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._hash = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while line := self._file.readline(MAX_LINE):
+                self._hash.update(line)
+                yield line
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+
+    def check(self) -> None:
+        """Read what is left, and compare the hash with the name of the file."""
+        for _ in self:
+            pass
+        if self._hash.hexdigest() + SUFFIX != self._path.name:
+            raise CatalogCorrupt(
+                f"{self._path.name} was changed after it was written, and its name is not the hash of its bytes any "
+                "more: restore it from git or from a remote."
+            )
+
+
+def _lines(path: Path, start: int = 0, *, whole: bool = False) -> Iterator[tuple[Any, int, int]]:
+    """Decoded lines of a file with their number (from 1, or from 1 at `start`) and the offset behind each.
+
+    With `whole` the file's hash is compared with its name at the end.
+    """
     try:
         file = path.open("rb")
     except FileNotFoundError:
         raise CatalogCorrupt(
             f"The catalog file {path.name} is missing from {path.parent}: restore it from git or from a remote."
         ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
     with file:
         file.seek(start)
-        number = 0
-        while line := file.readline(MAX_LINE):
-            number += 1
+        lines = _Bytes(file, path)
+        for number, line in enumerate(lines, 1):
             start += len(line)
             if line.startswith((b"<<<<<<<", b"=======", b">>>>>>>")):
                 raise CatalogCorrupt(
@@ -249,17 +319,28 @@ def _lines(path: Path, start: int = 0) -> Iterator[tuple[Any, int, int]]:
                 raise CatalogCorrupt(
                     f"Line {number} of {path.name} is not JSON: restore it from git or from a remote."
                 ) from error
+        if whole:
+            lines.check()
 
 
-def read(path: Path) -> Iterator[Placed]:
+def _check_name(path: Path) -> None:
+    with path.open("rb") as file:
+        _Bytes(file, path).check()
+
+
+def read(path: Path, *, whole: bool = False) -> Iterator[Placed]:
     """The records of one transaction file; the change lines of manifests are passed over. A part file has none.
+
+    Args:
+        path: The file.
+        whole: Compare the hash of all its bytes with its name too, a part file's excepted: the manifest proves that.
 
     Raises:
         CatalogCorrupt: It is damaged.
         CatalogTooNew: A newer refstore wrote it.
     """
     skip = 0
-    for data, number, offset in _lines(path):
+    for data, number, offset in _lines(path, whole=whole):
         where = f"{path.name}, line {number},"
         if number == 1:
             if not isinstance(data, dict) or not isinstance(data.get("refstore"), int):
@@ -275,7 +356,14 @@ def read(path: Path) -> Iterator[Placed]:
         if skip:
             skip -= 1
             continue
-        record = parse(data, where)
+        try:
+            record = parse(data, where)
+            check(record, where)
+        except CatalogTooNew:
+            # An edit may look like a newer format, which would close the whole catalog.
+            if whole:
+                _check_name(path)
+            raise
         if isinstance(record, Manifest):
             skip = record.changes
         yield Placed(record, offset)

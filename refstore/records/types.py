@@ -7,6 +7,7 @@ tree of chunks, so that it is the same however it was reached.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from dataclasses import dataclass, field
@@ -33,16 +34,22 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """The record as JSON, with its kind and without the fields that have their default."""
         out: dict[str, Any] = {"kind": self.kind}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if value != f.default and value != () and value != {}:
-                out[f.name] = list(value) if isinstance(value, tuple) else value
+        for name, default in _defaults(self.kind):
+            value = getattr(self, name)
+            if value != default and value != () and value != {}:
+                out[name] = list(value) if isinstance(value, tuple) else value
         return out
 
     @property
     def id(self) -> str:
         """The SHA-256 of the canonical bytes, in hex."""
         return digest(canonical(self.to_json()))
+
+
+@functools.cache
+def _defaults(kind: str) -> tuple[tuple[str, Any], ...]:
+    """The fields of a kind of record, and their defaults; records are encoded by the hundred thousand."""
+    return tuple((f.name, f.default) for f in dataclasses.fields(_KINDS[kind]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +108,8 @@ class Version(InArtifact):
         include: The globs that chose among what they name.
         exclude: The globs of what was left out.
         prefix: What stands before all paths, with `/` at its end.
+        names: For each of the sources what stands before its own paths, or the path of the one object that it is; ""
+            for nothing. Empty where that follows from the sources and `prefix`.
         description: As given when it was made.
         metadata: As given; any JSON object.
         run: The id of the record of the run that made it.
@@ -115,6 +124,7 @@ class Version(InArtifact):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     prefix: str = ""
+    names: tuple[str, ...] = ()
     description: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     run: str = ""
@@ -245,8 +255,31 @@ class RunUpdated(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed(Record):
+    """An execution that had begun goes on in another process, and is running again until it ends.
+
+    `run` is the id of its start's record; the other fields are those of `RunStarted`, and the last record's hold.
+    """
+
+    kind: ClassVar[str] = "run resumed"
+    run: str
+    command: tuple[str, ...] = ()
+    pid: int = 0
+    host: str = ""
+    user: str = ""
+    python: str = ""
+    refstore: str = ""
+    git: str = ""
+    dirty: bool = False
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Record):
-    """An execution ended. `run` is the id of its start's record; `state` is `finished` or `failed`."""
+    """An execution ended. `run` is the id of its start's record; `state` is `finished` or `failed`.
+
+    The last of these records and `RunResumed` tells whether it is running.
+    """
 
     kind: ClassVar[str] = "run finished"
     run: str
@@ -286,6 +319,7 @@ _KINDS: dict[str, type[Record]] = {
         Tombstone,
         RunStarted,
         RunUpdated,
+        RunResumed,
         RunFinished,
         Used,
         Logged,

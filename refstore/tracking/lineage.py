@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from refstore.catalog import lineage as index
+from refstore.catalog.ids import unpacked
 from refstore.catalog.run_fold import RUNNING
 from refstore.errors import UsageError
-from refstore.records.types import Logged
+from refstore.records.types import Used
 
 if TYPE_CHECKING:
-    from refstore.store import Store
+    from refstore.store.asking import StoreAsking
 
 Direction = Literal["both", "up", "down"]
 REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A version or a run.
+class Node(NamedTuple):
+    """A version or a run. A graph may have very many, and a frozen dataclass takes ten times as long to make.
 
     Attributes:
         kind: `version` or `run`.
@@ -70,8 +73,7 @@ class Node:
     python: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """A step from a node to what came of it.
 
     Attributes:
@@ -101,18 +103,17 @@ class Lineage:
     start: Node
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
-    _by_id: dict[str, Node] = field(repr=False, compare=False)
+    _place: dict[str, int] = field(repr=False, compare=False)
     _before: dict[str, list[Edge]] = field(default_factory=dict, repr=False, compare=False)
     _after: dict[str, list[Edge]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, start: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> Lineage:
         """A graph of some nodes and edges, as seen from the node with the id `start`."""
-        ordered = tuple(sorted(nodes, key=lambda n: (n.time, n.kind, n.name, n.id)))
+        ordered = tuple(sorted(nodes, key=attrgetter("time", "kind", "name", "id")))
         place = {node.id: number for number, node in enumerate(ordered)}
-        by_id = {node.id: node for node in ordered}
-        lines = tuple(sorted(edges, key=lambda e: (place[e.source], place[e.target], e.kind)))
-        return cls(by_id[start], ordered, lines, by_id)
+        lines = tuple(sorted(edges, key=lambda e: place[e[1]] << 32 | place[e[2]]))
+        return cls(ordered[place[start]], ordered, lines, place)
 
     def node(self, id: str) -> Node:
         """The node of a record.
@@ -120,7 +121,7 @@ class Lineage:
         Raises:
             KeyError: It is not in this part of the graph.
         """
-        return self._by_id[id]
+        return self.nodes[self._place[id]]
 
     def before(self, node: Node) -> list[Edge]:
         """The edges that lead to a node: to a version from the runs that logged it, to a run from what it used."""
@@ -180,7 +181,7 @@ class Lineage:
         return events(self)
 
 
-def lineage(store: Store, kind: index.Kind, id: str, direction: Direction, depth: int | None) -> Lineage:
+def lineage(store: StoreAsking, kind: index.Kind, id: str, direction: Direction, depth: int | None) -> Lineage:
     """The part of the graph around a node; one statement each way.
 
     Args:
@@ -197,63 +198,87 @@ def lineage(store: Store, kind: index.Kind, id: str, direction: Direction, depth
         raise UsageError(f"The direction of a lineage is 'up', 'down' or 'both', not {direction!r}.")
     if depth is not None and depth < 1:
         raise UsageError(f"The depth of a lineage is the number of runs to pass: at least 1, not {depth}.")
-    nodes: dict[str, Node] = {id: Node(kind, id)}
-    edges: dict[tuple[str, str, str], Edge] = {}
     ways: tuple[index.Way, ...] = ("up", "down") if direction == "both" else (direction,)
-    for way in ways:
-        found, lines = _collect(store, kind, id, way, depth)
-        if depth is not None and depth > index.LAYERS:
-            found, lines = _cut(found, lines, id, way, depth)
-        nodes.update(found)
-        edges.update(((edge.kind, edge.source, edge.target), edge) for edge in lines)
-    return Lineage.of(id, nodes.values(), edges.values())
+    with _no_collection():
+        nodes: dict[str, Node] = {id: Node(kind, id)}
+        edges: list[Edge] = []
+        for way in ways:
+            found, lines = _collect(store, kind, id, way, depth)
+            if depth is not None and depth > index.LAYERS:
+                found, lines = _cut(found, lines, id, way, depth)
+            nodes.update(found)
+            # In a circle, both ways come by the same edge.
+            edges = list(dict.fromkeys(edges + lines)) if edges and lines else edges or lines
+        return Lineage.of(id, nodes.values(), edges)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for circles of garbage: none are made here, and a million new objects set it off often."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _collect(
-    store: Store, kind: index.Kind, id: str, way: index.Way, depth: int | None
+    store: StoreAsking, kind: index.Kind, id: str, way: index.Way, depth: int | None
 ) -> tuple[dict[str, Node], list[Edge]]:
-    nodes: dict[str, Node] = {}
-    edges: list[Edge] = []
+    ids: dict[int, str] = {}
+    versions: list[index.Row] = []
+    runs: list[index.Row] = []
+    lines: list[index.Row] = []
     for row in store.catalog.lineage(kind, id, way, depth):
-        if row[0] == "version":
-            nodes[row[1]] = _version(row)
-        elif row[0] == "run":
-            nodes[row[1]] = _run(store, row)
-        elif row[3] == Logged.kind:
-            edges.append(Edge("logged", row[1], row[2]))
+        if row[0] == "edge":
+            lines.append(row)
         else:
-            edges.append(Edge("used", row[2], row[1], row[4]))
-    for edge in edges:
-        run, version = (edge.source, edge.target) if edge.kind == "logged" else (edge.target, edge.source)
-        if run not in nodes:
-            nodes[run] = Node("run", run)
-        if version not in nodes:
-            nodes[version] = Node("version", version)
+            ids[row[1]] = unpacked(row[2])
+            (versions if row[0] == "version" else runs).append(row)
+    # What is named besides: who made a version need not lie on the way, and records may be elsewhere.
+    named = {number for row in versions for number in row[10:12]}.union(*([row[1], row[2]] for row in lines))
+    ids.update(store.catalog.ids(sorted(named.difference(ids, (None,)))))
+    here = socket.gethostname()
+    nodes = {node.id: node for node in (_version(row, ids) for row in versions)}
+    nodes.update((node.id, node) for node in (_run(store, row, ids, here) for row in runs))
+    edges = [
+        Edge("used", ids[row[2]], ids[row[1]], row[4])
+        if row[3] == Used.kind
+        else Edge("logged", ids[row[1]], ids[row[2]])
+        for row in lines
+    ]
+    for _, run, version, *_ in lines:
+        if ids[run] not in nodes:
+            nodes[ids[run]] = Node("run", ids[run])
+        if ids[version] not in nodes:
+            nodes[ids[version]] = Node("version", ids[version])
     edges += [Edge("link", n.link_to, n.id) for n in nodes.values() if n.link_to and n.link_to in nodes]
     return nodes, edges
 
 
-def _version(row: index.Row) -> Node:
-    _, id, entity, project, name, number, type, deleted, created, run, source = row[:11]
-    manifest, sources, size, entries, description = row[11:]
+def _version(row: index.Row, ids: dict[int, str]) -> Node:
+    _, number, _, entity, project, name, count, type, deleted, created, run, source = row[:12]
+    manifest, sources, size, entries, description = row[12:]
     place = f"{entity}/{project}" if entity else project
     return Node(
-        "version", id, f"{place}/{name}:v{number}", entity, project, description, type, REMOVED if deleted else "",
-        created, "", run, source, manifest, () if sources == "[]" else tuple(json.loads(sources)), size or 0,
-        entries or 0,
+        "version", ids[number], f"{place}/{name}:v{count}", entity, project, description, type,
+        REMOVED if deleted else "", created, "", ids[run] if run else "", ids[source] if source else "",
+        unpacked(manifest), () if sources == "[]" else tuple(json.loads(sources)), size or 0, entries or 0,
     )  # fmt: skip
 
 
-def _run(store: Store, row: index.Row) -> Node:
-    _, id, entity, project, name, pid, type, state, started, finished, title = row[:11]
-    git, command, host, python, _ = row[11:]
-    if state == RUNNING and pid and host == socket.gethostname():
-        info = store.catalog.runs.run_by_id(id)
+def _run(store: StoreAsking, row: index.Row, ids: dict[int, str], here: str) -> Node:
+    _, number, _, entity, project, name, pid, type, state, started, finished, title = row[:12]
+    git, command, host, python, _ = row[12:]
+    if state == RUNNING and pid and host == here:
+        info = store.catalog.runs.run_by_id(ids[number])
         state = info.state if info else state
     place = f"{entity}/{project}" if entity else project
     return Node(
-        "run", id, f"{place}/{name}", entity, project, title, type, state, started, finished or "", git=git,
-        command=() if command == "[]" else tuple(json.loads(command)), host=host, python=python,
+        "run", ids[number], f"{place}/{name}", entity, project, title, type, state, started, finished or "",
+        "", "", "", (), 0, 0, git, () if command == "[]" else tuple(json.loads(command)), host, python,
     )  # fmt: skip
 
 
@@ -285,4 +310,4 @@ def _cut(
 
 def shortened(graph: Lineage, short: dict[str, str]) -> Lineage:
     """The graph with other names for its nodes, by their ids."""
-    return Lineage.of(graph.start.id, (replace(n, name=short.get(n.id, n.name)) for n in graph.nodes), graph.edges)
+    return Lineage.of(graph.start.id, (n._replace(name=short.get(n.id, n.name)) for n in graph.nodes), graph.edges)

@@ -17,7 +17,6 @@ import refstore
 from refstore.catalog import index_place
 from refstore.errors import (
     ArtifactNotFound,
-    CatalogCorrupt,
     CatalogTooNew,
     InvalidName,
     StorageFull,
@@ -134,8 +133,8 @@ def test_a_damaged_file_is_named_and_the_rest_still_answers(store: refstore.Stor
         assert again.version("good:v0").file_count == 1
         (problem,) = again.catalog.problems()
         assert came.name in problem
-        with pytest.raises(CatalogCorrupt, match="missing or damaged"):
-            list(again.version("bad:v0").files())
+        with pytest.raises(ArtifactNotFound):
+            again.version("bad:v0")
         came.write_text(text)
         os.utime(came.parent)
         again.catalog.refresh()
@@ -292,16 +291,14 @@ def test_eight_processes_add_at_once_and_none_is_lost(store: refstore.Store, tmp
 def test_what_a_killed_process_left_is_removed_by_the_next_one(store: refstore.Store, data: Path) -> None:
     code = f"""
 import os, refstore
-from refstore.records.transaction import TransactionWriter
+from refstore.manifest.entry import Entry, Object
 store = refstore.open({str(store.root)!r})
+def entries():
+    for i in range(100_000):
+        yield Entry(f"{{i:09d}}", Object("s3", "", "b", "k"))
+    os._exit(9)
 with store.catalog.writing() as writing:
-    built = writing.build(iter(()), None)
-    def lines():
-        for i in range(100_000):
-            yield {{"drop": "x" * 100}}
-        os._exit(9)
-    writing._lines = lambda *_: lines()
-    writing.add_manifest(built)
+    writing.build(entries(), None)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert list((store.folder / "tmp").iterdir())

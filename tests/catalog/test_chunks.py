@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refstore.catalog import chunks
-from refstore.catalog.schema import migrate
+from refstore.catalog.schema import prepare
 from refstore.errors import CatalogCorrupt, DuplicatePath, UsageError
 from refstore.manifest.entry import Entry, Object
 from refstore.manifest.tree import Chunk, TreeBuilder
@@ -26,7 +26,7 @@ class Closing(sqlite3.Connection):
 def a_database() -> sqlite3.Connection:
     # The collector may drop one while another thread of the same worker runs, and closes it there.
     db = sqlite3.connect(":memory:", isolation_level=None, factory=Closing, check_same_thread=False)
-    migrate(db, ":memory:")
+    prepare(db, ":memory:")
     return db
 
 

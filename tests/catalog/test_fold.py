@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import refstore
 from refstore.catalog.fold import Claim, fold, settle
 from refstore.records.types import Alias, Description, Lifetime, Metadata, Record, Renumbered, Tag, Tombstone, Version
+from tests.sync import clones
 
 
 def a_version(number: int, time: int, manifest: str = "m", type: str = "dataset") -> Version:
@@ -96,3 +100,31 @@ def test_an_artifact_has_the_type_of_its_first_version() -> None:
     assert state is not None
     assert state.type == "dataset"
     assert fold([an_alias("x", 1)]) is None
+
+
+def test_a_version_behind_all_others_is_added_without_a_fold_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refstore.create(tmp_path / "a") as store:
+        clones.add(store, 5)
+        monkeypatch.setattr("refstore.catalog.ingest.refold", None)
+        for number in range(3):
+            clones.add(store, 5, {number: 1})
+        with pytest.raises(TypeError):
+            clones.add(store, 5, {4: 1}, aliases=["best"])
+        monkeypatch.undo()
+        clones.check_whole(store)
+
+
+def test_a_version_that_moves_the_number_of_another_is_folded_with_it(tmp_path: Path) -> None:
+    with refstore.create(tmp_path / "a") as store:
+        clones.add(store, 5)
+        first = store.catalog.queries.version_by_id(store.version("data").id)
+        assert first is not None
+        for number in (1, 1, 3):  # two claim one number, and the later one has the next; then comes one behind both
+            with store.catalog.writing() as writing:
+                named = {"type": "dataset", "number": number, "manifest": first.manifest}
+                writing.add(Version(**writing.stamp, **first.artifact.parts, **named))
+                writing.commit()
+        assert [version.number for version in store.versions("data")] == [4, 3, 1, 0]
+        clones.check_whole(store)

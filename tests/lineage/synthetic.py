@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 import refstore
+from refstore.catalog.ids import packed
 
-NO_CHOICE = '[[],[],""]'
+NO_CHOICE = '[[],[],"",[]]'
 
 
 def record_id(name: str) -> str:
@@ -19,21 +20,25 @@ def fill(store: refstore.Store, count: int, edges: Iterable[tuple[str, str, str]
     """Add so many runs `r0`, `r1`, … and versions `v0`, `v1`, … where `r1` made `v1`, and some edges between them."""
     db = store.catalog._db
     db.execute("BEGIN")
+    lines = list(edges)
+    names = [f"{kind}{n}" for n in range(count) for kind in "rv"] + [name for run, v, _ in lines for name in (run, v)]
+    numbers = {name: place for place, name in enumerate(dict.fromkeys(names), 1)}
+    db.executemany("INSERT INTO ids VALUES (?, ?)", ((n, packed(record_id(name))) for name, n in numbers.items()))
     db.execute("INSERT INTO artifacts VALUES (1, '', 'p', 'm', 'model', '2026-01-01', '2026-01-01')")
     db.executemany(
-        "INSERT INTO versions VALUES (?, 1, ?, ?, NULL, ?, '', '{}', '[]', ?, ?, 0, NULL, '', 0)",
+        "INSERT INTO versions VALUES (?, 1, ?, ?, NULL, ?, '', '{}', '[]', ?, ?, 0, NULL, NULL, 0)",
         (
-            (record_id(f"v{n}"), n, record_id(f"m{n}"), f"2026-01-01T{n:09}", NO_CHOICE, record_id(f"r{n}"))
+            (numbers[f"v{n}"], n, packed(record_id(f"m{n}")), f"2026-01-01T{n:09}", NO_CHOICE, numbers[f"r{n}"])
             for n in range(count)
         ),
     )
     db.executemany(
         """INSERT INTO runs VALUES (?, ?, '', 'p', '', 'train', '', '', '[]', '{}', '{}', 'finished', ?, ?, 'host',
-           'user', 0, '[]', '3.13', '', 0, '')""",
-        ((record_id(f"r{n}"), f"r{n:07}", f"2026-01-01T{n:09}", f"2026-01-01T{n:09}") for n in range(count)),
+           'user', 0, '[]', '3.13', '', 0, '', NULL)""",
+        ((numbers[f"r{n}"], f"r{n:07}", f"2026-01-01T{n:09}", f"2026-01-01T{n:09}") for n in range(count)),
     )
     db.executemany(
-        "INSERT INTO edges VALUES (?, ?, ?, '')", ((record_id(run), record_id(v), kind) for run, v, kind in edges)
+        "INSERT INTO edges VALUES (?, ?, ?, '')", ((numbers[run], kind, numbers[v]) for run, v, kind in lines)
     )
     db.execute("COMMIT")
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refstore.manifest.entry import Checksum, Entry, Object, Pin
+from refstore.manifest.entry import MAX_SIZE, Checksum, Entry, Object, Pin
+from refstore.manifest.tree import entry_line
+from refstore.records.encoding import canonical
 
 MD5 = Checksum("md5", "0cc175b9c0f1b6a831c399e269772661")
 BASE = Object("s3", "", "b", "k", 3, None, "e1", None, "2026-01-01T00:00:00Z")
@@ -60,7 +62,7 @@ objects = st.builds(
     st.text(max_size=3),
     st.text(max_size=3),
     st.text(max_size=5),
-    st.none() | st.integers(0, 2**53),
+    st.none() | st.integers(0, MAX_SIZE),
     st.none() | st.text(min_size=1, max_size=4),
     st.none() | st.text(min_size=1, max_size=4),
     st.none() | st.just(MD5),
@@ -73,3 +75,21 @@ objects = st.builds(
 def test_an_entry_comes_back_from_its_json(path: str, obj: Object) -> None:
     entry = Entry(path, obj)
     assert Entry.from_json(entry.to_json()) == entry
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+MAYBE = st.none() | TEXT
+
+
+@given(
+    st.builds(
+        Entry,
+        TEXT,
+        st.builds(
+            Object,
+            TEXT, TEXT, TEXT, TEXT, st.none() | st.integers(0), MAYBE, MAYBE, st.none() | st.just(MD5), MAYBE, MAYBE,
+        ),
+    )
+)  # fmt: skip
+def test_the_line_of_an_entry_is_its_canonical_json(entry: Entry) -> None:
+    assert entry_line(entry).encode() == canonical(entry.to_json())

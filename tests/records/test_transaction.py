@@ -35,7 +35,7 @@ def write(folder: Path, *records: Record, changes: int = 0) -> Path:
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    records = [a_version(), Tag(time=TIME, clock=2, version="ab", tag="good", present=False)]
+    records = [a_version(), Tag(time=TIME, clock=2, version="ab" * 32, tag="good", present=False)]
     path = write(tmp_path, *records)
     assert [placed.record for placed in read(path)] == records
 
