@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from refstore.catalog.queries import ProjectInfo
-from refstore.catalog.run_queries import RunInfo
-from refstore.errors import ArtifactNotFound, UsageError
+from refstore.errors import ArtifactNotFound
 from refstore.names import ArtifactName, parse_artifact
 from refstore.tracking import current
 from refstore.tracking.collections import ArtifactCollection, ArtifactType, made
 from refstore.tracking.past_run import PastRun
+from refstore.tracking.runs import Runs
 from refstore.tracking.stores import Stores, at
 
 if TYPE_CHECKING:
@@ -44,33 +43,6 @@ class Project:
         """The types of its artifacts, by name."""
         found = self._stores.here.catalog.queries.artifacts(self.entity, self.name)
         return [ArtifactType(self._stores, self.entity, self.name, type) for type in sorted({a.type for a in found})]
-
-
-class Runs(Sequence[PastRun]):
-    """Some runs, newest first; read as they are asked for."""
-
-    def __init__(self, stores: Stores, entity: str, project: str, filters: Mapping[str, Any], oldest: bool) -> None:
-        self._stores, self._place, self._filters, self._oldest = stores, (entity, project), dict(filters), oldest
-
-    def __iter__(self) -> Iterator[PastRun]:
-        found: Iterator[RunInfo] = self._stores.here.catalog.runs.runs(*self._place)
-        wanted = (info for info in found if matches(info, self._filters))
-        return (PastRun(self._stores, info) for info in (reversed(list(wanted)) if self._oldest else list(wanted)))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    @overload
-    def __getitem__(self, index: int) -> PastRun: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[PastRun]: ...
-
-    def __getitem__(self, index: int | slice) -> PastRun | Sequence[PastRun]:
-        if isinstance(index, int) and index >= 0:
-            for run in islice(self, index, index + 1):
-                return run
-        return list(self)[index]
 
 
 class Api:
@@ -133,6 +105,7 @@ class Api:
         per_page: int = 50,
         tags: Sequence[str] | str | None = None,
         order: str | None = None,
+        start: str | None = None,
     ) -> list[Artifact]:
         """The versions of an artifact, newest first.
 
@@ -142,6 +115,7 @@ class Api:
             per_page: Accepted, without a meaning here.
             tags: Only versions that have all of these.
             order: `+createdAt` for oldest first.
+            start: Accepted, without a meaning here: it is where a page of W&B's server begins.
 
         Raises:
             ArtifactNotFound: There is none of that name and type.
@@ -172,8 +146,10 @@ class Api:
             raise ArtifactNotFound(f"No artifact of {self._place(project).project} has the type {type_name!r}.")
         return found
 
-    def artifact_collections(self, project_name: str, type_name: str, per_page: int = 50) -> list[ArtifactCollection]:
-        """The artifacts of a type in a project, by name; none where the project has no such type."""
+    def artifact_collections(
+        self, project_name: str, type_name: str, per_page: int = 50, order: str | None = None
+    ) -> list[ArtifactCollection]:
+        """The artifacts of a type in a project, by name whatever `order`; none where the project has no such type."""
         place = self._place(project_name)
         return ArtifactType(self._stores, place.entity, place.project, type_name).collections()
 
@@ -217,26 +193,29 @@ class Api:
         self,
         path: str | None = None,
         filters: Mapping[str, Any] | None = None,
-        order: str = "-created_at",
+        order: str = "+created_at",
         per_page: int = 50,
         **ignored: Any,
     ) -> Runs:
-        """The runs of a project (`[entity/]project`), newest first.
+        """The runs of a project (`[entity/]project`), oldest first as W&B has them. Nothing is read yet.
+
+        Without `filters`, the length is a count, and what is asked for is read a page at a time.
 
         Args:
             path: The project; that of the current run, or the setting, by default.
             filters: What they have to have: `state`, `display_name`, `name` (the id), `job_type`, `group`, `tags`,
                 `config.lr`, `summary_metrics.acc`; a value, or `$in`, `$nin`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`,
                 `$exists`, `$regex`; `$and`, `$or`, `$not` of such.
-            order: `+created_at` for oldest first.
-            per_page: Accepted, without a meaning here.
+            order: `-created_at` for newest first.
+            per_page: How many runs to read at once.
             **ignored: Accepted, without a meaning here.
 
         Raises:
             UsageError: A filter is unknown.
         """
         place = self._place(path)
-        return Runs(self._stores, place.entity, place.project, filters or {}, order.startswith("+"))
+        oldest = not order.startswith("-")
+        return Runs(self._stores, place.entity, place.project, filters or {}, oldest=oldest, per_page=per_page)
 
     def projects(self, entity: str | None = None, per_page: int = 200) -> list[Project]:
         """All projects, or those of one entity, by name."""
@@ -262,72 +241,3 @@ class Api:
     def _name(self, name: str) -> ArtifactName:
         settings = self._stores.here.settings
         return current.artifact_name(name, self.default_entity, self._project, settings)
-
-
-_COMPARED: dict[str, Any] = {
-    "$eq": lambda a, b: a == b or (isinstance(a, list | tuple) and b in a),
-    "$ne": lambda a, b: not _COMPARED["$eq"](a, b),
-    "$in": lambda a, b: any(_COMPARED["$eq"](a, each) for each in b),
-    "$nin": lambda a, b: not _COMPARED["$in"](a, b),
-    "$gt": lambda a, b: _ordered(a, b) and a > b,
-    "$gte": lambda a, b: _ordered(a, b) and a >= b,
-    "$lt": lambda a, b: _ordered(a, b) and a < b,
-    "$lte": lambda a, b: _ordered(a, b) and a <= b,
-    "$exists": lambda a, b: (a is not None) == bool(b),
-    "$regex": lambda a, b: _found(a, b),
-}
-
-_FIELDS: dict[str, str] = {
-    "state": "state", "display_name": "name", "displayName": "name", "name": "run", "job_type": "job_type",
-    "jobType": "job_type", "group": "group", "tags": "tags", "created_at": "started", "createdAt": "started",
-    "user": "user", "username": "user", "host": "host", "notes": "notes", "commit": "git",
-}  # fmt: skip
-
-
-def matches(info: RunInfo, filters: Mapping[str, Any]) -> bool:
-    """Whether a run has what some filters of W&B's kind ask for.
-
-    Raises:
-        UsageError: One of them is unknown.
-    """
-    for key, wanted in filters.items():
-        if key == "$and":
-            good = all(matches(info, each) for each in wanted)
-        elif key == "$or":
-            good = any(matches(info, each) for each in wanted)
-        elif key == "$not":
-            good = not matches(info, wanted)
-        else:
-            value = _value(info, key)
-            compound = isinstance(wanted, Mapping) and all(test.startswith("$") for test in wanted)
-            tests = wanted if compound else {"$eq": wanted}
-            unknown = [test for test in tests if test not in _COMPARED]
-            if unknown:
-                raise UsageError(f"The filter {unknown[0]!r} is unknown: there are {', '.join(_COMPARED)}.")
-            good = all(_COMPARED[test](value, operand) for test, operand in tests.items())
-        if not good:
-            return False
-    return True
-
-
-def _value(info: RunInfo, key: str) -> Any:
-    for prefix, data in (("config.", info.config), ("summary_metrics.", info.summary), ("summary.", info.summary)):
-        if key.startswith(prefix):
-            value: Any = data
-            for part in key[len(prefix) :].removesuffix(".value").split("."):
-                value = value.get(part) if isinstance(value, Mapping) else None
-            return value
-    if key not in _FIELDS:
-        raise UsageError(f"Runs have no {key!r} to filter by: there are {', '.join(_FIELDS)}, config.… and summary.….")
-    return getattr(info, _FIELDS[key])
-
-
-def _ordered(a: Any, b: Any) -> bool:
-    numbers = isinstance(a, int | float) and isinstance(b, int | float)
-    return numbers or (isinstance(a, str) and isinstance(b, str))
-
-
-def _found(text: Any, pattern: str) -> bool:
-    import re
-
-    return isinstance(text, str) and re.search(pattern, text) is not None

@@ -14,6 +14,7 @@ from refstore.manifest.diff import pairs
 from refstore.manifest.entry import Entry
 from refstore.names import ArtifactName
 from refstore.tracking import artifact_edits, downloads
+from refstore.tracking.added_paths import AddedPaths
 from refstore.tracking.artifact_adding import ArtifactAdding
 from refstore.tracking.manifest import ArtifactManifest, ArtifactManifestEntry, Entries
 from refstore.tracking.result import Recorded
@@ -59,7 +60,7 @@ class Artifact(ArtifactAdding):
     @classmethod
     def _of(cls, stores: Stores, info: VersionInfo) -> Artifact:
         artifact = cls.__new__(cls)
-        artifact._incremental, artifact._use_as = False, None
+        artifact._incremental, artifact._use_as, artifact._added = False, None, AddedPaths()
         artifact._become(stores, info)
         return artifact
 
@@ -89,6 +90,22 @@ class Artifact(ArtifactAdding):
         return self.manifest.entries[os.fspath(name)]
 
     get_path = get_entry
+
+    def get(self, name: str) -> None:
+        """None: what W&B gives for a file that is no media object (table, image), of which refstore has none.
+
+        `get_entry` has the file.
+
+        Raises:
+            ArtifactNotLoggedError: It is a draft.
+        """
+        self._logged("get()")
+
+    __getitem__ = get
+
+    def get_added_local_path_name(self, local_path: str | os.PathLike[str]) -> str | None:
+        """The path in this artifact of a local file that `add_file` or `add_dir` took in; None for another one."""
+        return self._added.path_of(local_path, lambda path: self._get(path) is not None)
 
     def files(self, names: Sequence[str] | None = None, per_page: int = 50) -> Sequence[ArtifactManifestEntry]:
         """Its entries, or those of some paths; read as they are asked for.
@@ -254,6 +271,7 @@ class Artifact(ArtifactAdding):
         if self._info is not None:
             if run is not None:
                 artifact_edits.logged(stores.here.catalog, run, self._info, aliases, tags)
+            artifact_edits.apply(stores.here.catalog, self._info, self._read, self._said)
             self._refresh()
             return None
         draft = self._made

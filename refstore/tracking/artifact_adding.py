@@ -110,7 +110,9 @@ class ArtifactAdding(ArtifactState):
             folder, slash, last = path.rpartition("/")
             path = f"{folder}{slash}{'.'.join([checksum.value[:20], *last.split('.')[1:]])}"
         entry = Entry(path, Object(STORED, "", "", "", size, checksum=checksum))
-        return self._take([entry], replace=overwrite)[0]
+        taken = self._take([entry], replace=overwrite)[0]
+        self._added.file(local_path, path)
+        return taken
 
     def add_dir(
         self,
@@ -156,6 +158,7 @@ class ArtifactAdding(ArtifactState):
             )
             draft.take(staging.entries(), replace=merge)
         draft.notes += found.notes
+        self._added.folder(local_path, name or "")
 
     @contextmanager
     def new_file(
@@ -198,6 +201,9 @@ class ArtifactAdding(ArtifactState):
         if not isinstance(obj, ArtifactManifestEntry):
             raise UsageError(f"Only entries can be added, not {type(obj).__name__}: write it to a file, and add that.")
         return self._take([Entry(name or obj.path, obj.object)], replace=overwrite)[0]
+
+    def __setitem__(self, name: str, item: ArtifactManifestEntry) -> None:
+        self.add(item, name)
 
     def remove(self, item: str | os.PathLike[str] | ArtifactManifestEntry) -> None:
         """Take an entry, or all of a folder, out of this draft.

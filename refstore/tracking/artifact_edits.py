@@ -129,6 +129,7 @@ def link(
                     include=info.include,
                     exclude=info.exclude,
                     prefix=info.prefix,
+                    names=info.names,
                     description=info.description,
                     metadata=info.metadata,
                     run=by,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from refstore.catalog.queries import VersionInfo
 from refstore.errors import ArtifactFinalizedError, ArtifactNotLoggedError, UsageError
 from refstore.names import ArtifactName, check_type, parse_artifact
+from refstore.tracking.added_paths import AddedPaths
 from refstore.tracking.artifact_edits import Said
 from refstore.tracking.draft import Draft
 from refstore.tracking.plain import plain_object
@@ -50,6 +51,7 @@ class ArtifactState:
         self._info: VersionInfo | None = None
         self._home: ArtifactName | None = None
         self._finalized = False
+        self._added = AddedPaths()
         self._said = Said(description=description or "", metadata=_metadata(metadata))
         self._read = Said()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from refstore.catalog.queries import ArtifactInfo, VersionInfo
-from refstore.errors import ArtifactNotFound
+from refstore.errors import ArtifactNotFound, TypeConflict
 from refstore.names import ArtifactName
 from refstore.tracking.stores import Stores
 
@@ -19,6 +19,8 @@ class ArtifactCollection:
     def __init__(self, stores: Stores, name: ArtifactName) -> None:
         self._stores = stores
         self._name = name
+        self._description: str | None = None
+        self._tags: list[str] | None = None
 
     def __repr__(self) -> str:
         return f"<refstore.ArtifactCollection {self._name}>"
@@ -70,8 +72,12 @@ class ArtifactCollection:
 
     @property
     def description(self) -> str:
-        """That of its latest version."""
-        return self.info.description
+        """That of its latest version. Set it, and `save`."""
+        return self.info.description if self._description is None else self._description
+
+    @description.setter
+    def description(self, description: str | None) -> None:
+        self._description = description or ""
 
     @property
     def aliases(self) -> list[str]:
@@ -80,9 +86,15 @@ class ArtifactCollection:
 
     @property
     def tags(self) -> list[str]:
-        """The tags of its latest version."""
-        latest = self._stores.here.catalog.queries.latest(self._name)
-        return list(latest.tags) if latest is not None else []
+        """The tags of its latest version. Change the list, and `save`."""
+        if self._tags is None:
+            latest = self._stores.here.catalog.queries.latest(self._name)
+            self._tags = list(latest.tags) if latest is not None else []
+        return self._tags
+
+    @tags.setter
+    def tags(self, tags: list[str]) -> None:
+        self._tags = list(tags)
 
     @property
     def created_at(self) -> str:
@@ -103,6 +115,35 @@ class ArtifactCollection:
     def is_sequence(self) -> bool:
         """Whether its versions were logged, and are not links."""
         return not any(version._source.id != version.id for version in self.artifacts())
+
+    def save(self) -> None:
+        """Record a changed description and changed tags, as those of the latest version: an artifact has none itself.
+
+        Raises:
+            ArtifactNotFound: It has no version.
+            InvalidName: A tag breaks its rule.
+        """
+        latest = next(iter(self.artifacts()), None)
+        if latest is None:
+            raise ArtifactNotFound(f"{self.qualified_name} has no version that could be described.")
+        if self._description is not None:
+            latest.description = self._description
+        if self._tags is not None:
+            latest.tags = self._tags
+        latest.save()
+        self._description = self._tags = None
+
+    def change_type(self, new_type: str) -> None:
+        """Refuse: an artifact has one type for good.
+
+        Raises:
+            TypeConflict: It is another type than it has (a ValueError).
+        """
+        if new_type != self.type:
+            raise TypeConflict(
+                f"{self.qualified_name} is of type {self.type!r} for good and can't become {new_type!r}: log its files "
+                "under another name."
+            )
 
     def delete(self) -> None:
         """Remove it with all its versions from the catalog; nothing at their sources is touched."""

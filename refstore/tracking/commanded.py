@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,9 +16,8 @@ from refstore.catalog.run_queries import RunInfo
 from refstore.errors import RefstoreError, UsageError
 from refstore.names import check_alias, check_type, parse_artifact
 from refstore.records.types import RunFinished, RunStarted, Used
-from refstore.tracking import current, implied_run
+from refstore.tracking import current
 from refstore.tracking.command_line import redacted
-from refstore.tracking.git_state import git_state
 from refstore.tracking.run_names import new_id, new_name
 
 if TYPE_CHECKING:
@@ -101,7 +97,8 @@ def run_command(
     """Run a command with this process's own stdin, stdout and stderr, as a run. Call it from the main thread.
 
     The run is recorded before the command starts, with the versions that its inputs mean at that moment. Signals are
-    passed on. What the command made is logged only if it ends with 0.
+    passed on. What the command made is logged only if it ends with 0. `refstore.init()` in the command, and in what it
+    starts, goes on with this run, and does not end it.
 
     Args:
         stores: Where to record it.
@@ -135,7 +132,7 @@ def run_command(
     assert info is not None
     run = Run(stores, info)
     try:
-        code = _wait(command, {"REFSTORE_RUN_ID": info.run, "REFSTORE_PROJECT": info.project})
+        code = _wait(command, _variables(stores, info))
     except BaseException:
         _finish(stores, info, "failed")
         raise
@@ -161,7 +158,9 @@ def _start(
     job_type: str,
     config: dict[str, Any],
 ) -> str:
-    git = git_state(stores.root)
+    from refstore.tracking.run_start import this_process
+
+    process = this_process(tuple(word.encode("utf-8", "replace").decode() for word in redacted(command)), stores.root)
     count = stores.here.catalog.runs.count_runs(entity, project)
     with stores.here.catalog.writing() as writing:
         record = writing.add(
@@ -173,15 +172,7 @@ def _start(
                 name=name or new_name(count + 1),
                 job_type=job_type,
                 config=config,
-                command=tuple(word.encode("utf-8", "replace").decode() for word in redacted(command)),
-                pid=os.getpid(),
-                host=socket.gethostname(),
-                user=implied_run.user(),
-                python=platform.python_version(),
-                refstore=current.version(),
-                git=git.commit if git else "",
-                dirty=git.dirty if git else False,
-                diff=git.diff if git else "",
+                **process,
             )
         )
         for version in inputs:
@@ -196,6 +187,14 @@ def _finish(stores: Stores, info: RunInfo, state: str) -> None:
         writing.add(RunFinished(**writing.stamp, run=info.id, state=state))
         writing.summarise(f"run {info.path} {state}")
         writing.commit()
+
+
+def _variables(stores: Stores, info: RunInfo) -> dict[str, str]:
+    """What the command finds in its environment: `refstore.init()` in it goes on with this run."""
+    from refstore.tracking.run_start import RUN_ID, RUN_ROOT
+
+    place = {"REFSTORE_PROJECT": info.project, "REFSTORE_ENTITY": info.entity}
+    return {RUN_ID: info.run, RUN_ROOT: str(stores.root), **{name: value for name, value in place.items() if value}}
 
 
 def _log(run: Run, output: Output, aliases: Sequence[str]) -> VersionInfo:
@@ -273,8 +272,14 @@ def _passing_on() -> Iterator[_Receiver]:
 
 
 def _in_the_foreground() -> bool:
-    """Whether a terminal sends its signals to this process, and so to the command too."""
+    """Whether a terminal sends its signals to this process, and so to the command too, wherever its streams lead."""
     try:
-        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except (OSError, ValueError, AttributeError):
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
         return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -100,7 +100,7 @@ def init(
     **ignored: Any,
 ) -> Run:
     """See `refstore.init`."""
-    from refstore.tracking.run import start
+    from refstore.tracking import run_start
 
     mode = mode or os.environ.get("WANDB_MODE") or "offline"
     with _LOCK:
@@ -112,6 +112,7 @@ def init(
                 going.config.update(_chosen(config, config_exclude_keys, config_include_keys))
                 return going
         temporary = None
+        chosen = _chosen(config, config_exclude_keys, config_include_keys)
         if mode == "disabled":
             import tempfile
 
@@ -119,14 +120,19 @@ def init(
 
             temporary = tempfile.TemporaryDirectory(prefix="refstore-", ignore_cleanup_errors=True)
             Store.create(temporary.name).close()
-        made = start(
+        made = None
+        if going is None and temporary is None:
+            made = run_start.commanded(
+                dir=dir, project=project, entity=entity, id=id, config=chosen, tags=tags, notes=notes
+            )
+        made = made or run_start.start(
             at(_path(temporary.name)) if temporary else found_or_made(dir),
             project=project or _from_wandb("PROJECT"),
             entity=entity or _from_wandb("ENTITY"),
             job_type=job_type,
             name=name,
             id=id,
-            config=_chosen(config, config_exclude_keys, config_include_keys),
+            config=chosen,
             tags=tags,
             notes=notes,
             group=group,

@@ -9,38 +9,39 @@ from typing import overload
 
 from refstore.backends.registry import Backends
 from refstore.backends.sources import EVERYTHING, Choice
-from refstore.catalog.staging import Staging
+from refstore.catalog.staging import SortedRows, Staging, entry_of
 from refstore.errors import DuplicatePath, EntryNotFound, NothingToAdd, SourceMissing, TooManyObjects
-from refstore.manifest.entry import STORED, Checksum, Entry, Object
+from refstore.manifest.entry import Entry
 
 _PAGE = 1000
+MOST_SOURCES = 100
+"""How many sources a version records; `status` lists them one after the other."""
 
 
 class Draft(Staging):
     """Staged entries that can be looked at, replaced and taken out again. Safe to use from several threads.
 
     Attributes:
-        sources: The URIs that entries are from, while listing them again would find the same paths; else empty.
-        choice: What stands before those paths.
         markers: How many directory markers were left out.
         notes: Sentences for people.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        # What is looked at and changed has to be sorted from the beginning.
+        self._table = SortedRows()
+        self._db = self._table._db
         self._lock = threading.RLock()
         self._db.execute("CREATE TABLE taken (batch INTEGER, path TEXT, PRIMARY KEY (batch, path)) WITHOUT ROWID")
         self._batches = 0
         self._mixed = False
-        self.sources: list[str] = []
-        self.choice: Choice = EVERYTHING
+        self._sources: dict[tuple[str, str], bool] = {}
         self.markers = 0
         self.notes: list[str] = []
 
     def __del__(self) -> None:
-        db = self.__dict__.get("_db")
-        if db is not None:
-            db.close()
+        if "_db" in self.__dict__:
+            self.__exit__(None, None, None)
 
     @property
     def size(self) -> int:
@@ -72,7 +73,8 @@ class Draft(Staging):
             for some in _batched(entries):
                 staged.add(some)
             taken = self._absorb(staged, replace=replace)
-        self.mixed()
+        if replace:
+            self.mixed()
         return taken
 
     def _absorb(self, staged: Staging, *, replace: bool = False) -> NewEntries:
@@ -102,11 +104,13 @@ class Draft(Staging):
             TooManyObjects: There are more.
             NothingToAdd: There is nothing.
             DuplicatePath: Something else has one of the paths.
+            UsageError: The name is absolute or climbs out.
         """
         backend = backends.for_uri(uri)
         location = backend.parse(uri)
         shown = backend.uri(location)
-        markers, notes, renamed = 0, list[str](), False
+        before = Choice.of((), (), name or "").prefix.rstrip("/")
+        markers, notes, alone = 0, list[str](), False
         with Staging() as staged:
             try:
                 for page in backend.find(location, checksum=checksum):
@@ -115,8 +119,8 @@ class Draft(Staging):
                     placed = []
                     for entry in page.entries:
                         single = entry.object.key == location.key and not location.directory
-                        path = entry.path if not name else name if single else f"{name}/{entry.path}"
-                        renamed = renamed or (single and bool(name))
+                        path = entry.path if not before else before if single else f"{before}/{entry.path}"
+                        alone = alone or single
                         placed.append(Entry(path, entry.object))
                     staged.add(placed)
                     if staged.count > max_objects:
@@ -129,23 +133,37 @@ class Draft(Staging):
             if not staged.count:
                 beside = f" but {markers} directory marker(s)" if markers else ""
                 raise NothingToAdd(f"There is nothing at {shown}{beside}: check the spelling.")
-            first = self.count == 0 and not self._mixed
             taken = self._absorb(staged)
         self.markers += markers
         self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
-        self._from(shown, Choice.of((), (), f"{name}/" if name else ""), alone=first and not renamed)
+        with self._lock:
+            self._sources[shown, before] = alone
         return taken
 
-    def _from(self, uri: str, choice: Choice, *, alone: bool) -> None:
-        if alone:
-            self.sources, self.choice = [uri], choice
-        else:
-            self.mixed()
+    @property
+    def sources(self) -> list[str]:
+        """The URIs that entries are from, where listing them again would find the same paths; else none."""
+        return [uri for uri, _ in self._listed()]
+
+    @property
+    def choice(self) -> Choice:
+        """What stands before the paths of each source."""
+        names = tuple(name for _, name in self._listed())
+        return Choice(names=names) if len(names) > 1 or any(names) else EVERYTHING
+
+    def _listed(self) -> list[tuple[str, str]]:
+        with self._lock:
+            if self._mixed:
+                return []
+            found = list(self._sources)
+            if len(found) > MOST_SOURCES:
+                # New objects come to folders alone; `status` looks at single objects many at once.
+                found = [source for source, alone in self._sources.items() if not alone]
+            return found if len(found) <= MOST_SOURCES else []
 
     def mixed(self) -> None:
-        """Note that the entries are not those that one listing gives."""
+        """Note that listing the sources again would find other paths."""
         self._mixed = True
-        self.sources, self.choice = [], EVERYTHING
 
     def drop(self, path: str) -> int:
         """Take out an entry, or all in a folder; how many.
@@ -191,7 +209,7 @@ class Draft(Staging):
     def _page(self, where: str, values: tuple[object, ...]) -> list[Entry]:
         with self._lock:
             rows = self._db.execute(f"SELECT * FROM staged WHERE {where}", values).fetchall()
-        return [_entry(*row) for row in rows]
+        return [entry_of(row) for row in rows]
 
 
 class NewEntries(Sequence[Entry]):
@@ -229,15 +247,3 @@ def _batched(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     iterator = iter(entries)
     while some := list(islice(iterator, _PAGE)):
         yield some
-
-
-def _entry(
-    path: str, scheme: str, endpoint: str, bucket: str, key: str, size: int | None, version: str | None,
-    etag: str | None, checksum: str | None, mtime: str | None, storage_class: str | None,
-) -> Entry:  # fmt: skip
-    found = Checksum.parse(checksum) if checksum is not None else None
-    return Entry(path, Object(scheme, endpoint, bucket, key, size, version, etag, found, mtime, storage_class))
-
-
-def _place(obj: Object) -> str:
-    return f"{obj.checksum}" if obj.scheme == STORED else f"{obj.scheme}://{obj.bucket}{obj.bucket and '/'}{obj.key}"

@@ -20,11 +20,13 @@ class Gathered:
         sources: The URIs, without credentials.
         markers: How many directory markers were left out.
         notes: Sentences for people.
+        forgetful: Sentences for people who record references: where nothing keeps old versions.
     """
 
     sources: list[str] = field(default_factory=list)
     markers: int = 0
     notes: list[str] = field(default_factory=list)
+    forgetful: list[str] = field(default_factory=list)
 
     def note(self, sentence: str) -> None:
         """Keep a sentence, once."""
@@ -58,6 +60,8 @@ def gather(
             for note in page.notes:
                 found.note(note)
             seen = seen or bool(page.entries)
+            if entries and source.backend.forgets and source.backend.forgets not in found.forgetful:
+                found.forgetful.append(source.backend.forgets)
             staging.add(entries)
             if staging.count > max_objects:
                 raise TooManyObjects(

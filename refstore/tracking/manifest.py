@@ -251,9 +251,7 @@ class ArtifactManifest:
     def to_manifest_json(self) -> dict[str, Any]:
         """The manifest in W&B's format. Holds all entries at once."""
         return {
-            "version": 1,
-            "storagePolicy": "wandb-storage-policy-v1",
-            "storagePolicyConfig": {},
+            **wandb_form.MANIFEST,
             "contents": {entry.path: wandb_form.contents_of(entry.object) for entry in self.entries.stream()},
         }
 

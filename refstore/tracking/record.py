@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from refstore.backends.sources import EVERYTHING, Choice
@@ -14,7 +15,7 @@ from refstore.errors import ArtifactNotFound, TypeConflict, UsageError
 from refstore.manifest.diff import Change
 from refstore.manifest.entry import Entry
 from refstore.names import ArtifactName, check_alias, check_tag, check_type
-from refstore.records.types import Alias, Description, Logged, Record, Renumbered, Tag, Version
+from refstore.records.types import Alias, Description, Logged, Metadata, Record, Renumbered, Tag, Version
 from refstore.tracking import implied_run
 from refstore.tracking.result import Recorded
 
@@ -30,7 +31,7 @@ class Labels:
         aliases: To set on the version.
         tags: To set on the version.
         description: Of the version; None to leave it.
-        metadata: Any JSON object.
+        metadata: Any JSON object; an empty one leaves those of a version that is there.
     """
 
     type: str | None = None
@@ -73,6 +74,7 @@ def record(
     notes: Sequence[str],
     dry_run: bool,
     run: str | None = None,
+    build: Callable[[Writing, VersionInfo | None], Built] | None = None,
 ) -> Recorded:
     """Make a version of some sorted entries, unless they are what the latest version has.
 
@@ -88,6 +90,7 @@ def record(
         notes: For the outcome.
         dry_run: Find out what would change, and record nothing.
         run: The id of the record of the run that logs the version. It is noted that it did, also where nothing is new.
+        build: Builds the manifest, given the latest version, in the place of one from `entries`.
 
     Raises:
         TypeConflict: The artifact has another type.
@@ -97,7 +100,10 @@ def record(
         queries = writing.queries
         type = _type(queries.artifact(name).type if _exists(writing, name) else None, labels.type, name)
         latest = queries.latest(name)
-        built = writing.build(entries, latest.manifest if latest else None)
+        if build is not None:
+            built = build(writing, latest)
+        else:
+            built = writing.build(entries, latest.manifest if latest else None)
         if latest is not None and built.unchanged:
             said = _label(writing, name, latest.id, latest, labels)
             if run is not None and not writing.queries.has_edge(run, latest.id, Logged.kind):
@@ -107,7 +113,6 @@ def record(
                 writing.summarise(f"{name}:v{latest.number}: {', '.join(said)}")
                 writing.commit()
                 latest = catalog.queries.version_by_id(latest.id) or latest
-            notes = [*notes, *_unkept(latest, labels)]
             return _recorded(writing, built, latest, f"{name}:v{latest.number}", False, dry_run, markers, notes)
         number = queries.next_number(name)
         title = f"{name}:v{number}"
@@ -125,6 +130,7 @@ def record(
             include=choice.include,
             exclude=choice.exclude,
             prefix=choice.prefix,
+            names=choice.names,
             description=labels.description or "",
             metadata=dict(labels.metadata),
             run=by,
@@ -136,8 +142,7 @@ def record(
         for lost, settled, was in queries.unrecorded_renumberings(name):
             writing.add(Renumbered(**writing.stamp, version=lost, number=settled, was=was))
         _label(writing, name, id, None, labels)
-        counts = f"{built.added:,} added, {built.removed:,} removed, {built.changed:,} changed"
-        writing.summarise(f"{title}: {counts}; {built.root.entries:,} files")
+        _summarise(writing, built, title, latest)
         writing.commit()
     made = catalog.queries.version_by_id(id)
     assert made is not None
@@ -156,6 +161,24 @@ def record(
         markers,
         tuple(notes),
     )
+
+
+_NAMED = 8
+"""How many paths the header of a transaction file names: what a person reads in a pull request."""
+
+
+def _summarise(writing: Writing, built: Built, title: str, latest: VersionInfo | None) -> None:
+    """Say in the header of the transaction file what is new; of a later version also since which, and which paths."""
+    files = "1 file" if built.root.entries == 1 else f"{built.root.entries:,} files"
+    counts = f"{built.added:,} added, {built.removed:,} removed, {built.changed:,} changed; {files}"
+    if latest is None:
+        writing.summarise(f"{title}: {counts}")
+        return
+    letters = {"added": "+", "removed": "-", "changed": "~"}
+    named = ", ".join(f"{letters[change.kind]} {change.path}" for change in islice(writing.changes(built), _NAMED))
+    more = built.added + built.removed + built.changed - _NAMED
+    rest = f" and {more:,} more" if more > 0 else ""
+    writing.summarise(f"{title} (from v{latest.number}): {counts}: {named}{rest}")
 
 
 def _exists(writing: Writing, name: ArtifactName) -> bool:
@@ -199,14 +222,9 @@ def _label(writing: Writing, name: ArtifactName, id: str, has: VersionInfo | Non
             say(Tag(**stamp, version=id, tag=tag, present=True), f"tag {tag}")
     if has is not None and labels.description is not None and labels.description != has.description:
         say(Description(**stamp, version=id, description=labels.description), "description")
+    if has is not None and labels.metadata and dict(labels.metadata) != has.metadata:
+        say(Metadata(**stamp, version=id, metadata=dict(labels.metadata)), "metadata")
     return said
-
-
-def _unkept(version: VersionInfo, labels: Labels) -> list[str]:
-    if labels.metadata and dict(labels.metadata) != version.metadata:
-        title = f"{version.artifact}:v{version.number}"
-        return [f"The metadata were not recorded: a version never changes, and {title} has these files already."]
-    return []
 
 
 def _recorded(

@@ -3,60 +3,43 @@
 from __future__ import annotations
 
 import os
-import platform
-import socket
-import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from refstore.catalog.run_queries import RunInfo
-from refstore.errors import ArtifactNotFound, InvalidName, RunNotFound, UsageError
-from refstore.names import ArtifactName, parse_artifact
-from refstore.records.types import RunFinished, RunStarted, RunUpdated
-from refstore.tracking import artifact_edits, current, implied_run
+from refstore.errors import UsageError
+from refstore.names import ArtifactName
+from refstore.records.types import RunFinished
+from refstore.tracking import artifact_edits, current
 from refstore.tracking.artifact import Artifact
-from refstore.tracking.command_line import command_line
-from refstore.tracking.git_state import git_state
 from refstore.tracking.past_run import PastRun
 from refstore.tracking.plain import plain_object
-from refstore.tracking.run_names import check_id, new_id, new_name
+from refstore.tracking.run_state import RunState
 from refstore.tracking.stores import Stores
-from refstore.tracking.values import Values
-
-RESUMES = (None, False, True, "allow", "must", "never", "auto")
 
 
-class Run:
+class Run(RunState):
     """A run that goes on. Made by `refstore.init`; ends with the script, with `finish`, or with its `with` block.
 
-    What it uses and logs is recorded at once, and stays where the process is killed. It may be used from several
-    threads.
+    What it uses and logs is recorded at once, and stays where the process is killed. Its config and summary are
+    recorded with that, within seconds after a change, and at the end. It may be used from several threads.
+
+    In a script that `refstore run` started it is the run of that command, which ends with the command.
 
     Attributes:
         config: Its inputs that are not files, as a mapping and as attributes.
         summary: The last value of each thing that it logged.
-        tags: What people call it.
-        notes: What people say of it.
-        name: For people.
+        resumed: Whether it had begun before, and goes on.
         record_id: The id of the record of its start.
     """
 
-    def __init__(self, stores: Stores, info: RunInfo, *, resumed: bool = False, temporary: Any = None) -> None:
-        self._stores = stores
-        self._info = info
-        self._process = os.getpid()
-        self._lock = threading.RLock()
-        self._temporary = temporary
-        self.resumed = resumed
-        self.record_id = info.id
-        self.config = Values(info.config)
-        self.summary = Values(info.summary, "summary")
-        self.tags: tuple[str, ...] = info.tags
-        self.notes: str | None = info.notes or None
-        self.name: str | None = info.name
-        self._recorded = self._said()
+    def __init__(
+        self, stores: Stores, info: RunInfo, *, resumed: bool = False, commanded: bool = False, temporary: Any = None
+    ) -> None:
+        super().__init__(stores, info, resumed=resumed, temporary=temporary)
+        self._commanded = commanded
 
     def __repr__(self) -> str:
         return f"<refstore.Run {self.path} ({self.state})>"
@@ -69,79 +52,6 @@ class Run:
     ) -> None:
         code = error.code if isinstance(error, SystemExit) else 1
         self.finish(0 if error is None or code in (None, 0) else 1)
-
-    # What it is
-
-    @property
-    def root(self) -> Path:
-        """The folder that holds `.refstore`."""
-        return self._stores.root
-
-    @property
-    def id(self) -> str:
-        """Its short id."""
-        return self._info.run
-
-    @property
-    def entity(self) -> str:
-        """What stands before the project, or ""."""
-        return self._info.entity
-
-    @property
-    def project(self) -> str:
-        """Where it belongs."""
-        return self._info.project
-
-    project_name = project
-
-    @property
-    def path(self) -> str:
-        """`entity/project/id`, by which `Api.run` finds it; without an entity where there is none."""
-        return self._info.path
-
-    @property
-    def job_type(self) -> str:
-        """What it does."""
-        return self._info.job_type
-
-    @property
-    def group(self) -> str:
-        """What it belongs to."""
-        return self._info.group
-
-    @property
-    def url(self) -> str:
-        """The catalog and its name in it: `file:///home/me/project/.refstore#vision/3f2k9x0a`."""
-        return f"{self._stores.root.as_uri()}/.refstore#{self.path}"
-
-    @property
-    def info(self) -> RunInfo:
-        """What the catalog says of it now: state, times, host, user, command line, Python, git."""
-        return self._stores.here.catalog.runs.run_by_id(self.record_id) or self._info
-
-    @property
-    def state(self) -> str:
-        """`running`, `finished` or `failed`."""
-        return self._info.state
-
-    @property
-    def start_time(self) -> str:
-        """When it began: UTC, ISO 8601."""
-        return self._info.started
-
-    @property
-    def dir(self) -> str:
-        """The folder of the store."""
-        return str(self._stores.root)
-
-    @property
-    def disabled(self) -> bool:
-        """Whether nothing of it stays (`mode="disabled"`)."""
-        return self._temporary is not None
-
-    offline = True
-
-    # What it does
 
     def log_artifact(
         self,
@@ -169,7 +79,7 @@ class Run:
             UsageError: The artifact is of another project.
         """
         self._check_running()
-        listed = _listed(aliases)
+        names = listed(aliases)
         if isinstance(artifact_or_path, Artifact):
             artifact = artifact_or_path
             if type is not None and type != artifact.type:
@@ -177,8 +87,8 @@ class Run:
         else:
             artifact = self._made_of(artifact_or_path, name, type)
             if name is not None and ":" in name:
-                listed.append(name.partition(":")[2])
-        self._log(artifact, listed, _listed(tags))
+                names.append(name.partition(":")[2])
+        self._log(artifact, names, listed(tags))
         return artifact
 
     def use_artifact(
@@ -202,10 +112,11 @@ class Run:
             TypeConflict: It has another type (a ValueError).
         """
         self._check_running()
+        self._record_said()
         if isinstance(artifact_or_name, Artifact):
             artifact = artifact_or_name
             if artifact.is_draft():
-                self._log(artifact, _listed(aliases), [])
+                self._log(artifact, listed(aliases), [])
         else:
             info = current.resolve(self._stores, artifact_or_name, self.entity, self.project)
             artifact = Artifact._of(self._stores, info)
@@ -231,7 +142,7 @@ class Run:
         self._check_running()
         if artifact.is_draft():
             self._log(artifact, [], [])
-        return artifact.link(target_path, _listed(aliases))
+        return artifact.link(target_path, listed(aliases))
 
     def log_model(
         self, path: str | os.PathLike[str], name: str | None = None, aliases: Sequence[str] | None = None
@@ -289,38 +200,37 @@ class Run:
     unwatch = watch
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
-        """End the run. A second call does nothing.
+        """End the run, or this script's part in the run of `refstore run`. A second call does nothing.
 
         Args:
             exit_code: 0 or None for `finished`, all else for `failed`.
             quiet: Accepted; refstore prints nothing.
         """
         with self._lock:
-            if self._info.state != "running" or self._process != os.getpid():
+            if self._ended or self._process != os.getpid():
                 return
-            state = "failed" if exit_code else "finished"
-            said = self._said()
-            with self._stores.here.catalog.writing() as writing:
-                if said != self._recorded:
-                    writing.add(RunUpdated(**writing.stamp, run=self.record_id, **said))
-                writing.add(RunFinished(**writing.stamp, run=self.record_id, state=state))
-                writing.summarise(f"run {self.path} {state}")
-                writing.commit()
-            self._info = self._stores.here.catalog.runs.run_by_id(self.record_id) or self._info
+            self._stop_timer()
+            if self._commanded:
+                self._record_said()
+            else:
+                self._finish("failed" if exit_code else "finished")
+            self._ended = True
         current.ended(self)
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def _said(self) -> dict[str, Any]:
-        return {
-            "name": self.name or "",
-            "notes": self.notes or "",
-            "tags": tuple(self.tags or ()),
-            "config": self.config.as_dict(),
-            "summary": self.summary.as_dict(),
-        }
+    def _finish(self, state: str) -> None:
+        said, catalog = self._said(), self._stores.here.catalog
+        with catalog.writing() as writing:
+            if said != self._recorded:
+                self._add_said(catalog, writing, said)
+            writing.add(RunFinished(**writing.stamp, run=self.record_id, state=state))
+            writing.summarise(f"run {self.path} {state}")
+            writing.commit()
+        self._info = catalog.runs.run_by_id(self.record_id) or self._info
 
     def _log(self, artifact: Artifact, aliases: list[str], tags: list[str]) -> None:
+        self._record_said()
         name = ArtifactName(self.entity, self.project, artifact.name.partition(":")[0])
         artifact._log(self._stores, self.record_id, name, aliases, tags)
 
@@ -338,89 +248,7 @@ class Run:
             artifact.add_file(text)
         return artifact
 
-    def _check_running(self) -> None:
-        if self._info.state != "running":
-            raise UsageError(f"The run {self.path} has {self._info.state}: begin a new one with refstore.init().")
 
-
-def start(
-    stores: Stores,
-    *,
-    project: str | None,
-    entity: str | None,
-    job_type: str | None,
-    name: str | None,
-    id: str | None,
-    config: Any,
-    tags: Iterable[str] | None,
-    notes: str | None,
-    group: str | None,
-    resume: Any,
-    temporary: Any,
-) -> Run:
-    """Record that a run begins, or go on with one; the arguments are those of `refstore.init`."""
-    if resume not in RESUMES:
-        raise UsageError(f"resume is one of 'allow', 'must', 'never' and 'auto', not {resume!r}.")
-    store = stores.here
-    place = parse_artifact(
-        "/".join(part for part in (entity or "", project or store.settings.project, "_") if part),
-        entity=store.settings.entity,
-    )
-    if id is not None:
-        old = _existing(stores, place, check_id(id))
-        if old is not None and resume in (None, False, "never"):
-            raise UsageError(f"There is a run {old.path} already: give resume='allow' to go on with it, or another id.")
-        if old is not None:
-            run = Run(stores, _reopened(stores, old), resumed=True, temporary=temporary)
-            run.config.update(config)
-            return run
-    if resume == "must":
-        raise RunNotFound(f"There is no run {place.project}/{id} to go on with, and resume='must' needs one.")
-    git = git_state(stores.root if temporary is None else Path.cwd())
-    values, count = plain_object(config, "config"), store.catalog.runs.count_runs(place.entity, place.project)
-    with store.catalog.writing() as writing:
-        record = writing.add(
-            RunStarted(
-                **writing.stamp,
-                run=id or new_id(),
-                entity=place.entity,
-                project=place.project,
-                name=name or new_name(count + 1),
-                job_type=job_type or "",
-                group=group or "",
-                notes=notes or "",
-                tags=tuple(_listed(tags)),
-                config=values,
-                command=command_line(),
-                pid=os.getpid(),
-                host=socket.gethostname(),
-                user=implied_run.user(),
-                python=platform.python_version(),
-                refstore=current.version(),
-                git=git.commit if git else "",
-                dirty=git.dirty if git else False,
-                diff=git.diff if git else "",
-            )
-        )
-        writing.summarise(f"run {'/'.join(part for part in (place.entity, place.project) if part)} started")
-        writing.commit()
-    info = store.catalog.runs.run_by_id(record)
-    assert info is not None
-    return Run(stores, info, temporary=temporary)
-
-
-def _existing(stores: Stores, place: ArtifactName, id: str) -> RunInfo | None:
-    try:
-        return stores.here.catalog.runs.run("/".join(part for part in (place.entity, place.project, id) if part))
-    except (RunNotFound, InvalidName, ArtifactNotFound):
-        return None
-
-
-def _reopened(stores: Stores, old: RunInfo) -> RunInfo:
-    from dataclasses import replace
-
-    return replace(old, state="running")
-
-
-def _listed(values: Iterable[str] | str | None) -> list[str]:
+def listed(values: Iterable[str] | str | None) -> list[str]:
+    """One word or several as a list."""
     return [values] if isinstance(values, str) else list(values or ())

@@ -10,10 +10,10 @@ from refstore.errors import ArtifactNotFound, InvalidName, RunNotFound
 from refstore.version import Version
 
 if TYPE_CHECKING:
-    from refstore.store import Store
+    from refstore.store.asking import StoreAsking
 
 
-def run_or_version(store: Store, what: Any) -> tuple[Kind, str]:
+def run_or_version(store: StoreAsking, what: Any) -> tuple[Kind, str]:
     """Which of the two it is, and the id of its record.
 
     A name without a version may be that of an artifact or the id of a run; the artifact wins.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 from refstore.errors import UsageError
@@ -15,10 +15,12 @@ class Values(MutableMapping[str, Any]):
     Args:
         data: What it holds at first.
         what: What it is, for messages.
+        changed: Called after each change.
     """
 
-    def __init__(self, data: Any = None, what: str = "config") -> None:
+    def __init__(self, data: Any = None, what: str = "config", changed: Callable[[], None] | None = None) -> None:
         object.__setattr__(self, "_what", what)
+        object.__setattr__(self, "_changed", changed or (lambda: None))
         object.__setattr__(self, "_data", plain_object(data, what))
 
     def __getitem__(self, key: str) -> Any:
@@ -26,9 +28,11 @@ class Values(MutableMapping[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._data[str(key)] = plain(value)
+        self._changed()
 
     def __delitem__(self, key: str) -> None:
         del self._data[key]
+        self._changed()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._data)
@@ -54,21 +58,20 @@ class Values(MutableMapping[str, Any]):
         Raises:
             UsageError: One of them is none of these.
         """
-        for other in others:
-            for key, value in plain_object(other, self._what).items():
-                self._data[key] = value
-        for key, value in values.items():
-            self[key] = value
+        for other in (*others, values):
+            self._data.update(plain_object(other, self._what))
+        self._changed()
 
     def setdefaults(self, values: Any) -> dict[str, Any]:
         """Take in those values that have no name here yet."""
         for key, value in plain_object(values, self._what).items():
             self._data.setdefault(key, value)
+        self._changed()
         return self.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
         """A copy of all of it."""
-        copy = plain(self._data)
+        copy = plain(dict(self._data))
         if not isinstance(copy, dict):
             raise UsageError(f"The {self._what} is no mapping.")
         return copy

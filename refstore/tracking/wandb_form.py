@@ -13,6 +13,9 @@ from refstore.manifest.entry import STORED, Checksum, Object
 HEADER = b"wandb-artifact-manifest-v1\n"
 """What the digest of a manifest begins with."""
 
+MANIFEST = {"version": 1, "storagePolicy": "wandb-storage-policy-v1", "storagePolicyConfig": {}}
+"""What a manifest holds beside its `contents`."""
+
 
 def ref_of(obj: Object) -> str | None:
     """The URI as W&B writes it: the name as the service has it, not escaped, without a version; None for content."""
@@ -46,7 +49,8 @@ def extra_of(obj: Object) -> dict[str, Any]:
     if obj.etag is not None:
         out["etag"] = _quoted(obj.etag) if obj.scheme in ("http", "https") else obj.etag
     if obj.version is not None:
-        out["versionID"] = obj.version
+        # A generation is a number there; any other version id is text.
+        out["versionID"] = int(obj.version) if obj.scheme == "gs" and obj.version.isdecimal() else obj.version
     return out
 
 

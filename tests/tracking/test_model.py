@@ -147,6 +147,18 @@ class Artifacts(RuleBasedStateMachine):
         for key in named:
             del self.aliases[key]
 
+    @precondition(lambda self: self.versions)
+    @rule(name=NAMES, content=CONTENTS)
+    def log_after_the_latest_is_gone(self, name: str, content: frozenset[str]) -> None:
+        """Steps that chance seldom brings together, and after which a number could be given again."""
+        latest = self.latest(name)
+        if latest is None:
+            return
+        refstore.Api().artifact(f"vision/{name}:v{latest}").delete(delete_aliases=True)
+        self.gone.add((name, latest))
+        self.aliases = {key: at for key, at in self.aliases.items() if (key[0], at) != (name, latest)}
+        self.log(name, content, self.types[name], frozenset())
+
     @rule()
     def lose_the_index(self) -> None:
         store = current.stores().here

@@ -270,9 +270,10 @@ def test_runs_are_found_by_what_they_have(project: Path) -> None:
     assert found({"tags": {"$in": ["t1", "t3"]}}) == [1, 3]
     assert found({"$or": [{"config.lr": 1}, {"config.lr": 3}], "state": "finished"}) == [1, 3]
     assert found({"state": "failed"}) == []
-    assert [run.config["lr"] for run in api.runs("vision", order="+created_at")] == [1, 2, 3]
+    assert [run.config["lr"] for run in api.runs("vision", order="-created_at")] == [3, 2, 1]
     assert len(api.runs("vision")) == 3
-    assert api.runs("vision")[0].config["lr"] == 3
+    assert api.runs("vision")[0].config["lr"] == 1
+    assert api.runs("vision")[-1].config["lr"] == 3
     with pytest.raises(UsageError, match="nothing"):
         len(api.runs("vision", filters={"nothing": 1}))
 

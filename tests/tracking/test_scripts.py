@@ -48,7 +48,7 @@ def test_log_a_prefix_and_train_on_it(
     logged, read = run("log_dataset.py", project, DATASET_URI=uri)
     assert logged == "logged mnist:v0 3"
     assert read == "read artifacts/mnist:v0 3012"
-    second, first = refstore.Api().runs("vision/mnist-example")
+    first, second = refstore.Api().runs("vision/mnist-example")
     assert (first.state, second.state) == ("finished", "finished")
     assert [a.qualified_name for a in first.logged_artifacts()] == ["vision/mnist-example/mnist:v0"]
     assert [a.qualified_name for a in second.used_artifacts()] == ["vision/mnist-example/mnist:v0"]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import refstore
+from tests.servers.azurite import Azurite
+from tests.servers.gcs import Gcs
 from tests.servers.nginx import Nginx
 from tests.servers.s3 import S3Server
 
@@ -84,6 +86,53 @@ def test_references_to_s3(
     same(theirs, ours)
     extra = ours.get_entry("model.pt").extra
     assert set(extra) == ({"etag", "versionID"} if versioned else {"etag"})
+
+
+def test_references_to_google_cloud(
+    both: Callable[[Adds], tuple[Any, Any]], gcs: Gcs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = pytest.importorskip("google.cloud.storage", reason="wandb reads Google Cloud Storage with it")
+    auth = pytest.importorskip("google.auth.credentials")
+    for name, value in gcs.environment().items():
+        monkeypatch.setenv(name, value)
+    client = storage.Client
+    monkeypatch.setattr(storage, "Client", lambda: client(gcs.project, credentials=auth.AnonymousCredentials()))
+    bucket = gcs.make_bucket()
+    old = gcs.put(bucket, "p/model.pt", b"old")
+    for key in ("p/mnist/a.bin", "p/mnist/deep/b c.bin", "p/model.pt", "p/æ.txt"):
+        gcs.put(bucket, key, key.encode())
+
+    def adds(artifact: Any) -> None:
+        artifact.add_reference(f"gs://{bucket}/p/mnist")
+        artifact.add_reference(f"gs://{bucket}/p/mnist", name="again")
+        artifact.add_reference(f"gs://{bucket}/p/model.pt")
+        artifact.add_reference(f"gs://{bucket}/p/model.pt#{old}", name="models/old.pt")
+        artifact.add_reference(f"gs://{bucket}/p/æ.txt")
+
+    theirs, ours = both(adds)
+    same(theirs, ours)
+    assert set(ours.get_entry("model.pt").extra) == {"versionID"}
+
+
+def test_references_to_azure(
+    both: Callable[[Adds], tuple[Any, Any]], azurite: Azurite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both are given an address at Microsoft, and wandb's client is turned to the server here.
+    blob = pytest.importorskip("azure.storage.blob")
+    for name, value in azurite.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(blob, "BlobServiceClient", lambda *_, **__: azurite.service())
+    container = azurite.make_container()
+    azurite.put_many(container, {key: key.encode() for key in ("p/mnist/a.bin", "p/mnist/deep/b.bin", "p/model.pt")})
+    place = f"https://{azurite.account}.blob.core.windows.net/{container}"
+
+    def adds(artifact: Any) -> None:
+        artifact.add_reference(f"{place}/p/mnist")
+        artifact.add_reference(f"{place}/p/mnist", name="again")
+        artifact.add_reference(f"{place}/p/model.pt")
+        artifact.add_reference(f"{place}/p/model.pt", name="models/best.pt")
+
+    same(*both(adds))
 
 
 def test_references_to_the_web(both: Callable[[Adds], tuple[Any, Any]], nginx: Nginx) -> None:

@@ -21,30 +21,29 @@ if TYPE_CHECKING:
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
-def read_dvc(backends: Backends, where: Path) -> Imported:
-    """The references in a `.dvc` file.
+def read_dvc(backends: Backends, where: Path, found: Imported) -> None:
+    """Find the references in a `.dvc` file.
 
     Raises:
         UsageError: It is not a `.dvc` file, or PyYAML is not installed.
     """
     data = _parse(read_text(where), where)
     outs, deps = _listed(data, "outs", where), _listed(data, "deps", where)
-    found = Imported()
     if not deps:
         for out in outs:
             found.left.append(
                 f"{out.get('path')}: it is kept by DVC itself, by its MD5, and has no URL; use 'refstore add' on the "
                 "files, or on the bucket of a version-aware remote"
             )
-        return found
+        return
     for dep in deps:
         _dependency(backends, dep, outs, where, found)
-    if len(deps) == 1 and found.entries and isinstance(deps[0].get("files"), list):
-        at = place(backends, _url(str(deps[0]["path"]), where))
-        found.source = backends.for_object(found.entries[0].object).uri(
+    if len(deps) == 1 and found.count() and isinstance(deps[0].get("files"), list):
+        url = _url(str(deps[0]["path"]), where)
+        at = place(backends, url)
+        found.source = backends.for_uri(url).uri(
             Location(at.scheme, at.endpoint, at.bucket, at.key.rstrip("/") + "/", directory=True)
         )
-    return found
 
 
 def _dependency(
@@ -69,7 +68,7 @@ def _dependency(
             if not relative:
                 raise UsageError(f"{where}: a file of {path} has no 'relpath'.")
             below = Location(at.scheme, at.endpoint, at.bucket, f"{at.key.rstrip('/')}/{relative}")
-            found.entries.append(_entry(relative, below, file, _md5(file)))
+            found.take(_entry(relative, below, file, _md5(file)))
         return
     if str(dep.get("md5", "")).endswith(".dir") or dep.get("nfiles") is not None:
         found.left.append(
@@ -79,7 +78,7 @@ def _dependency(
         return
     # The output is a copy of the one file, so its MD5 is that of the source, where it is of the bytes as they are.
     copy = outs[0] if len(outs) == 1 else {}
-    found.entries.append(_entry(at.key.rpartition("/")[2], at, dep, _md5(dep) or _md5(copy)))
+    found.take(_entry(at.key.rpartition("/")[2], at, dep, _md5(dep) or _md5(copy)))
 
 
 def _entry(path: str, at: Location, facts: dict[str, Any], checksum: Checksum | None) -> Entry:

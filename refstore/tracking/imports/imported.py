@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,27 +16,100 @@ from refstore.tracking.result import Recorded
 if TYPE_CHECKING:
     from refstore.backends.registry import Backends
     from refstore.names import ArtifactName
-    from refstore.store import Store
+    from refstore.store.parts import StoreParts
 
 SHOWN = 5
+_PAGE = 1000
 _RAW = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 
 
-@dataclass(slots=True)
 class Imported:
-    """What a file of another tool holds.
+    """What a file of another tool holds. Entries wait on disk, sorted, however many there are.
 
     Attributes:
-        entries: The references, in no promised order.
         left: What can't be carried, a sentence each.
         notes: What a person should know.
-        source: The URI that all entries are below, each at its own path; "" where there is none.
+        source: The URI that all entries are below, each at its own path; "" where it was not told.
     """
 
-    entries: list[Entry] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    source: str = ""
+    def __init__(self) -> None:
+        self.left: list[str] = []
+        self.notes: list[str] = []
+        self.source = ""
+        self._staging = Staging()
+        self._page: list[Entry] = []
+        self._place = CommonPlace()
+
+    def __enter__(self) -> Imported:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._staging.__exit__(None, None, None)
+
+    def take(self, entry: Entry) -> None:
+        """Take in a reference.
+
+        Raises:
+            DuplicatePath: Another one has its path.
+            UsageError: Its path is not valid Unicode.
+        """
+        self._page.append(entry)
+        self._place.see(entry)
+        if len(self._page) == _PAGE:
+            self._flush()
+
+    def count(self) -> int:
+        """How many references there are."""
+        self._flush()
+        return self._staging.count
+
+    def entries(self) -> Iterator[Entry]:
+        """All references by path, in byte order; streams."""
+        self._flush()
+        return self._staging.entries()
+
+    def source_of_all(self, backends: Backends) -> str:
+        """`source`, or the URI of the place that all objects are below, each at its path; "" where there is none."""
+        return self.source or self._place.uri(backends)
+
+    def _flush(self) -> None:
+        self._staging.add(self._page)
+        self._page = []
+
+
+class CommonPlace:
+    """The place that some objects are below, each at its path in the artifact, found as they pass by."""
+
+    def __init__(self) -> None:
+        self._places: set[tuple[str, str, str, str]] = set()
+        self._none = False
+        self._only: Entry | None = None
+        self._seen = 0
+
+    def see(self, entry: Entry) -> None:
+        """One more entry."""
+        o = entry.object
+        self._seen += 1
+        self._only = entry
+        if self._none or not o.key.endswith(entry.path):
+            self._none = True
+            return
+        self._places.add((o.scheme, o.endpoint, o.bucket, o.key[: len(o.key) - len(entry.path)]))
+        self._none = len(self._places) > 1
+
+    def uri(self, backends: Backends) -> str:
+        """Its URI; "" where there is no such place."""
+        if self._none or self._only is None:
+            return ""
+        ((scheme, endpoint, bucket, prefix),) = self._places
+        if prefix and not prefix.endswith("/"):
+            return ""
+        backend = backends.for_object(self._only.object)
+        if self._seen == 1 and "/" not in self._only.path:
+            return backend.uri(Location.of(self._only.object, pinned=False))
+        if scheme == "file":
+            prefix = prefix.rstrip("/") or "/"
+        return backend.uri(Location(scheme, endpoint, bucket, prefix, directory=True))
 
 
 def place(backends: Backends, uri: str) -> Location:
@@ -92,28 +164,8 @@ def unquoted(etag: str | None) -> str | None:
     return f"W/{tag}" if weak else tag
 
 
-def common_source(backends: Backends, entries: Sequence[Entry]) -> str:
-    """The URI that all objects are below, each at its path in the artifact; "" where there is no such place."""
-    places = set()
-    for entry in entries:
-        o = entry.object
-        if not o.key.endswith(entry.path):
-            return ""
-        places.add((o.scheme, o.endpoint, o.bucket, o.key[: len(o.key) - len(entry.path)]))
-        if len(places) > 1:
-            return ""
-    if not places:
-        return ""
-    scheme, endpoint, bucket, prefix = places.pop()
-    if prefix and not prefix.endswith("/"):
-        return ""
-    if len(entries) == 1 and "/" not in entries[0].path:
-        return backends.for_object(entries[0].object).uri(Location.of(entries[0].object, pinned=False))
-    return backends.for_object(entries[0].object).uri(Location(scheme, endpoint, bucket, prefix, directory=True))
-
-
 def keep(
-    store: Store, name: ArtifactName, found: Imported, labels: Labels, where: Path, *, skip: bool, dry_run: bool
+    store: StoreParts, name: ArtifactName, found: Imported, labels: Labels, where: Path, *, skip: bool, dry_run: bool
 ) -> Recorded:
     """Record what was found as a version.
 
@@ -124,36 +176,34 @@ def keep(
     if len(found.left) > SHOWN:
         listed.append(f"  and {len(found.left) - SHOWN:,} more")
     if found.left and not skip:
-        total = len(found.left) + len(found.entries)
+        total = len(found.left) + found.count()
         heading = (
             f"{len(found.left):,} of {total:,} files in {where} can't be references; nothing was recorded. Leave them "
             "out with --skip-content (in Python skip_content=True):"
         )
         raise UsageError("\n".join([heading, *listed]))
-    if not found.entries:
+    if not found.count():
         raise UsageError("\n".join([f"{where} holds no reference to an external file; nothing was recorded.", *listed]))
     notes = [*found.notes]
     if found.left:
         notes.append(f"Files left out, as they can't be references: {len(found.left):,}.")
-    source = found.source or common_source(store.backends, found.entries)
+    source = found.source_of_all(store.backends)
     if not source:
         notes.append(
             "The files are not below one place at their own paths, so 'refstore status' has nothing to list; 'refstore "
             "verify' looks at each."
         )
-    with Staging() as staging:
-        staging.add(found.entries)
-        return record(
-            store.catalog,
-            name,
-            staging.entries(),
-            labels,
-            job_type="import",
-            sources=[source] if source else [],
-            markers=0,
-            notes=notes,
-            dry_run=dry_run,
-        )
+    return record(
+        store.catalog,
+        name,
+        found.entries(),
+        labels,
+        job_type="import",
+        sources=[source] if source else [],
+        markers=0,
+        notes=notes,
+        dry_run=dry_run,
+    )
 
 
 def read_text(where: Path) -> str:

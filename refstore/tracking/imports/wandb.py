@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from refstore.backends.registry import Backends
 
 
-def read_manifest(backends: Backends, where: Path) -> Imported:
-    """The references in a manifest file.
+def read_manifest(backends: Backends, where: Path, found: Imported) -> None:
+    """Find the references in a manifest file.
 
     Raises:
         UsageError: It is not a manifest of version 1.
@@ -34,7 +34,6 @@ def read_manifest(backends: Backends, where: Path) -> Imported:
         raise UsageError(f"{where} is no W&B manifest: it has no 'contents'.")
     if data.get("version") != 1:
         raise UsageError(f"{where} is a W&B manifest of version {data.get('version')!r}; refstore reads version 1.")
-    found = Imported()
     unpinned = 0
     for path, entry in data["contents"].items():
         if not isinstance(entry, dict) or not isinstance(entry.get("digest", ""), str):
@@ -51,12 +50,11 @@ def read_manifest(backends: Backends, where: Path) -> Imported:
                 found.left.append(f"{path}: {sentence(error)}")
                 continue
             unpinned += taken.pin.value == "none"
-            found.entries.append(Entry(path, taken))
+            found.take(Entry(path, taken))
     if unpinned:
         found.notes.append(
             f"Files that are not pinned: {unpinned:,}. W&B recorded neither a version nor a digest that proves them."
         )
-    return found
 
 
 def _object(backends: Backends, ref: str, entry: dict[str, Any]) -> Object:
