@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ SCALARS: dict[str, type] = {
     "jobs": int,
     "link": str,
     "symlinks": str,
+    "stat_cache": str,
     "cache_dir": str,
     "index_dir": str,
 }
@@ -42,6 +44,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "hash": ("md5", "sha256"),
     "link": ("auto", "reflink", "hardlink", "symlink", "copy"),
     "symlinks": ("follow", "skip", "error"),
+    "stat_cache": ("auto", "always", "never"),
 }
 FOLDERS = ("cache_dir", "index_dir")
 SCHEMES = ("s3", "gs", "az")
@@ -98,6 +101,19 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteURL:
+    """A place to push to and pull from: `[remotes.NAME]`.
+
+    Attributes:
+        name: What people call it; `origin` is the one that commands mean by themselves.
+        url: Where it is, without credentials. A relative path starts at the folder of the settings file.
+    """
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Every setting, with its default.
 
@@ -110,10 +126,13 @@ class Settings:
         link: How checkout makes files from the cache: `auto`, `reflink`, `hardlink`, `symlink` or `copy`.
         symlinks: What `add` does with symbolic links to files: `follow`, `skip` or `error`. Links to folders are never
             walked into, and a broken link is an error unless `skip`.
+        stat_cache: Whether `add` takes a local file that looks as it did when it was last read as unchanged: `auto`
+            (but on network file systems), `always` or `never`.
         cache_dir: Where content is kept; "" for `.refstore/cache`.
         index_dir: Where `catalog.db` is kept; "" for beside the records, or the user's cache folder where those are on
             a network disk or read-only.
         endpoints: All `[endpoints.NAME]` tables.
+        remotes: All `[remotes.NAME]` tables.
     """
 
     project: str = DEFAULT_PROJECT
@@ -123,9 +142,11 @@ class Settings:
     jobs: int = 16
     link: str = "auto"
     symlinks: str = "follow"
+    stat_cache: str = "auto"
     cache_dir: str = ""
     index_dir: str = ""
     endpoints: tuple[Endpoint, ...] = ()
+    remotes: tuple[RemoteURL, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +184,12 @@ def load(store_root: Path | None, environ: Mapping[str, str] = os.environ) -> Se
 
 
 def settings_with_origin(store_root: Path | None, environ: Mapping[str, str] = os.environ) -> list[SettingValue]:
-    """Every setting with where its value comes from, as `Settings` has them, endpoints last; raises as `load` does."""
+    """Every setting with where its value comes from, as `Settings` has them, tables last; raises as `load` does."""
     out = []
     for name, (value, origin) in _collect(store_root, environ).items():
+        if name == "remotes":
+            out += [SettingValue(f"remotes.{remote.name}.url", remote.url, origin) for remote in value]
+            continue
         if name != "endpoints":
             out.append(SettingValue(name, value, origin))
             continue
@@ -227,13 +251,15 @@ def check_file(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises:
         InvalidSetting: A key is unknown or a value is not allowed; the message has the file, the key and
             what is allowed.
+        SecretInURI: The URL of a remote holds a credential.
     """
     known = {f.name for f in fields(Settings)}
     out: dict[str, Any] = {}
     for name, value in data.items():
         if name not in known:
             raise InvalidSetting(f"{where}: {name!r} is no setting{_instead(name, known)}")
-        out[name] = check_endpoints(value, where) if name == "endpoints" else check_value(name, value, where)
+        check = TABLES.get(name)
+        out[name] = check(value, where) if check else check_value(name, value, where)
     return out
 
 
@@ -295,6 +321,55 @@ def check_endpoints(tables: Any, where: str) -> tuple[Endpoint, ...]:
             if other != endpoint.name:
                 raise InvalidSetting(f"{where}: the endpoints {other!r} and {endpoint.name!r} both match {uri}.")
     return found
+
+
+def check_remotes(tables: Any, where: str) -> tuple[RemoteURL, ...]:
+    """The `[remotes.NAME]` tables.
+
+    Raises:
+        InvalidSetting: A table has something else than a URL.
+        SecretInURI: The URL holds a credential.
+    """
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise InvalidSetting(f"{where}: remotes are written as tables: [remotes.NAME].")
+    found = []
+    for name, table in tables.items():
+        here = f"{where}: [remotes.{name}]"
+        check_remote_name(name, here)
+        for option in table:
+            if option != "url":
+                raise InvalidSetting(f"{here}: {option!r} is no option of a remote{_instead(option, ['url'])}")
+        url = table.get("url")
+        if not isinstance(url, str) or not url.strip() or not url.isprintable():
+            raise InvalidSetting(f'{here}: url is needed, as in url = "s3://my-bucket/team".')
+        _refuse_credentials(url)
+        found.append(RemoteURL(name, url))
+    return tuple(found)
+
+
+def check_remote_name(name: str, where: str) -> str:
+    """The name itself, if a remote may have it.
+
+    Raises:
+        InvalidSetting: It may not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", name):
+        raise InvalidSetting(f"{where}: a remote's name is made of letters, digits, '_' and '-', not {name!r}.")
+    return name
+
+
+def _refuse_credentials(url: str) -> None:
+    from refstore.backends.url_secrets import refuse_secret_query, refuse_user_info
+
+    rest = url.partition("://")[2]
+    refuse_secret_query(url, rest.partition("?")[2])
+    user, at, _ = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    if at and ":" in user:
+        refuse_user_info(url, user)
+
+
+TABLES: dict[str, Callable[[Any, str], tuple[Any, ...]]] = {"endpoints": check_endpoints, "remotes": check_remotes}
+"""The settings that are tables, and what proves them."""
 
 
 def _endpoint(name: str, table: Mapping[str, Any], where: str) -> Endpoint:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from refstore.catalog.queries import VersionInfo
-from refstore.globs import matcher
 from refstore.manifest.diff import Change
 from refstore.manifest.entry import Entry, Pin
 from refstore.names import ArtifactName
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     from refstore.checkout.status import Drift
     from refstore.checkout.verify import Verified
     from refstore.progress import Progress
-    from refstore.store import Store
+    from refstore.store.asking import StoreAsking
+    from refstore.tracking.exports.export import Exported
 
 
 class Diff:
@@ -30,7 +30,7 @@ class Diff:
         new: The version after.
     """
 
-    def __init__(self, store: Store, old: Version, new: Version) -> None:
+    def __init__(self, store: StoreAsking, old: Version, new: Version) -> None:
         self._store = store
         self.old = old
         self.new = new
@@ -50,7 +50,7 @@ class Version:
         info: What the catalog says of it.
     """
 
-    def __init__(self, store: Store, info: VersionInfo) -> None:
+    def __init__(self, store: StoreAsking, info: VersionInfo) -> None:
         self._store = store
         self.info = info
 
@@ -87,6 +87,11 @@ class Version:
     def renumbered_from(self) -> int | None:
         """The number that it was given at first, where a merge made it give way to another version."""
         return self.info.was
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the name that it was asked for by: which other version had that number before a merge."""
+        return self.info.notes
 
     @property
     def type(self) -> str:
@@ -153,12 +158,17 @@ class Version:
         Args:
             prefix: Only those whose path starts with this; opens only the chunks that hold them.
             paths: Only those that one of these globs takes.
+
+        Raises:
+            ArtifactNotFound: One of the globs takes nothing; known when all entries have passed.
         """
-        entries = self._store.catalog.queries.entries(self.info, prefix)
-        if not paths:
-            return entries
-        taken = matcher(paths)
-        return (entry for entry in entries if taken(entry.path))
+        from refstore.checkout.select import Selection
+
+        selection = Selection(paths)
+        for entry in self._store.catalog.queries.entries(self.info, prefix):
+            if selection.takes(entry.path):
+                yield entry
+        selection.check_used(self.name)
 
     def entry(self, path: str) -> Entry:
         """One entry.
@@ -184,8 +194,20 @@ class Version:
 
         if mode not in ("r", "rt", "rb"):
             raise ValueError(f"a version can only be read: mode must be 'rb' or 'r', not {mode!r}")
-        file = open_entry(self.entry(path), self._store.backends, self._store.cache, self._store.ledger)
+        with self._telling():
+            file = open_entry(self.entry(path), self._store.backends, self._store.cache, self._store.ledger)
         return file if mode == "rb" else io.TextIOWrapper(file, encoding=encoding)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say afterwards which remotes stored content came from."""
+        try:
+            yield
+        finally:
+            elsewhere, tell = self._store.cache.elsewhere, self._store.on_note
+            for note in elsewhere.told() if elsewhere is not None else ():
+                if tell is not None:
+                    tell(note)
 
     def checkout(
         self,
@@ -219,15 +241,16 @@ class Version:
 
         from refstore.checkout.artifacts_folder import in_artifacts
         from refstore.checkout.checkout import checkout
+        from refstore.checkout.since import Manifest
         from refstore.errors import UsageError
 
         if dest is not None and not os.fspath(dest):
             raise UsageError("The DEST of a checkout is empty: name a folder, '.' for the current one.")
-        settings = self._store.settings
+        settings, queries = self._store.settings, self._store.catalog.queries
         name = f"{self.info.artifact.artifact}{'-' if os.name == 'nt' else ':'}v{self.info.number}"
-        with in_artifacts(name) if dest is None else nullcontext(Path(dest)) as folder:
+        with self._telling(), in_artifacts(name) if dest is None else nullcontext(Path(dest)) as folder:
             return checkout(
-                self._store.catalog.queries.entries(self.info),
+                queries.entries(self.info),
                 folder,
                 label=self.qualified_name,
                 backends=self._store.backends,
@@ -240,7 +263,57 @@ class Version:
                 force=force,
                 allow_missing=allow_missing,
                 progress=progress,
+                manifest=Manifest(
+                    self.info.manifest,
+                    lambda other: queries.changes_since(self.info, other),
+                    lambda path: queries.entry_or_none(self.info, path),
+                ),
             )
+
+    def export(
+        self,
+        path_or_file: str | Path | IO[bytes],
+        *,
+        format: str | None = None,
+        paths: Sequence[str] = (),
+        skip_content: bool = False,
+        allow_unpinned: bool = False,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Exported:
+        """Write the list of its files for other programs. No source is asked. Streams.
+
+        Args:
+            path_or_file: A file's path, where it appears whole or not at all, or a file object open for bytes.
+            format: `jsonl`, `csv`, `parquet`, `wandb` or `references` (a reference set of fsspec); by default what the
+                path's ending says, and `jsonl` for a file object.
+            paths: Only the files that one of these globs takes.
+            skip_content: Leave out content that the store keeps, where the format has no word for it, instead of
+                refusing.
+            allow_unpinned: Let `references` hold URLs that no object version pins.
+            force: Replace a file.
+            progress: Told how many files were written.
+
+        Raises:
+            UsageError: The format can't say what some files are; or there is a file of that name, or it can't be made.
+            ArtifactNotFound: A glob takes nothing.
+            StorageFull: No space is left.
+        """
+        from refstore.tracking.exports.export import export, form_of
+        from refstore.tracking.exports.form import Subject
+
+        target = Path(path_or_file) if isinstance(path_or_file, str | Path) else path_or_file
+        return export(
+            self.files,
+            target,
+            form_of(format, target if isinstance(target, Path) else None),
+            Subject(self.qualified_name, self.digest, self._store.backends),
+            paths=paths,
+            skip_content=skip_content,
+            allow_unpinned=allow_unpinned,
+            force=force,
+            progress=progress,
+        )
 
     def diff(self, other: Version | str) -> Diff:
         """What differs between this version (the old one) and another."""
@@ -258,7 +331,9 @@ class Version:
         return status(
             self._store.catalog.queries.entries(self.info),
             sources(
-                self._store.backends, self.info.sources, Choice(self.info.include, self.info.exclude, self.info.prefix)
+                self._store.backends,
+                self.info.sources,
+                Choice(self.info.include, self.info.exclude, self.info.prefix, self.info.names),
             ),
             self._store.backends,
             jobs=self._store.settings.jobs if jobs is None else jobs,

@@ -39,7 +39,7 @@ def _start(run: Run) -> Ftp:
     folder, port = run.server_folder("ftp"), run.port()
     root = folder / "data"
     root.mkdir()
-    login = ["-u", USER, "-P", PASSWORD]
+    login = ["-w", "-u", USER, "-P", PASSWORD]
     command = [sys.executable, "-m", "pyftpdlib", "-i", "127.0.0.1", "-p", str(port), "-d", str(root), *login]
     run.spawn(folder, command, port=port)
     return Ftp("127.0.0.1", port, str(root))
