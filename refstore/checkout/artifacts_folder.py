@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-FOLDER = "artifacts"
-_IGNORE = "# What refstore checked out can be checked out again. To commit it, delete this file.\n*\n"
+from refstore.backends.local.left_out import CHECKOUTS, MARK
+
+_IGNORE = f"{MARK}*\n"
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def in_artifacts(name: str) -> Iterator[Path]:
     An `artifacts/` that comes into being inside the context gets a `.gitignore`, so that a `git add` of everything does
     not commit gigabytes, or goes again if it stays empty. One that was there before is left as it is.
     """
-    parent = Path(FOLDER)
+    parent = Path(CHECKOUTS)
     was_there = parent.exists()
     try:
         yield parent / name

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from refstore.checkout.disk import PIECE, pieces, sync_folder, write_all, writing
 from refstore.checkout.links import clone
@@ -68,15 +68,50 @@ class Usage:
     bytes: int
 
 
+class Elsewhere(Protocol):
+    """Where content may be had that a cache lacks."""
+
+    def bring(self, cache: Cache, checksum: Checksum, what: str) -> int:
+        """Have content come into the cache; its size in bytes. Raises SourceMissing with what to do."""
+
+    def who_has(self, checksum: Checksum) -> str | None:
+        """The name of a place that has it; None where none does."""
+
+    def told(self) -> list[str]:
+        """A sentence for each place that content came from since the last call."""
+
+
 class Cache:
     """Content by checksum in a folder. Safe to use from several threads and processes.
 
     Args:
         root: The folder; made when something is first put into it.
+        elsewhere: Where to look for stored content that is not here.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, elsewhere: Elsewhere | None = None) -> None:
         self.root = root
+        self.elsewhere = elsewhere
+
+    def bring(self, checksum: Checksum | None, what: str) -> int:
+        """Have stored content come here from elsewhere, verified; its size in bytes.
+
+        Args:
+            checksum: What it is known by.
+            what: What a person calls it, for messages.
+
+        Raises:
+            SourceMissing: It is nowhere to be had; the message says what to do.
+            RefstoreError: The places that may have it can't be asked.
+        """
+        if checksum is None:
+            raise SourceMissing("The record of stored content holds no checksum.")
+        if self.elsewhere is None:
+            raise SourceMissing(
+                f"{what} is not in the cache {self.root}: copy it there from the store that has it, or put the file "
+                "again."
+            )
+        return self.elsewhere.bring(self, checksum, what)
 
     def path(self, checksum: Checksum) -> Path:
         """Where content of this checksum is, or would be.
@@ -301,6 +336,24 @@ class Cache:
             with contextlib.suppress(FileNotFoundError):
                 path.rename(damaged / f"{checksum.algorithm}-{checksum.value}-{time.time_ns()}")
         return False
+
+    def is_whole(self, checksum: Checksum) -> bool | None:
+        """Whether content is what its name says, read in full. Changes nothing; None where that can't be computed here.
+
+        Raises:
+            SourceUnreadable: It can't be read.
+        """
+        if not computable(checksum.algorithm):
+            return None
+        path = self.path(checksum)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                return _hash(fd, new_hash(checksum.algorithm))[0] == checksum.value
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise SourceUnreadable(f"The cached content {checksum} can't be read: {error.strerror}.") from error
 
     def check(self, checksum: Checksum) -> None:
         """Like `verify`, for callers that want an error.

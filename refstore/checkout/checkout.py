@@ -13,12 +13,13 @@ from refstore.checkout.archived import check_archived
 from refstore.checkout.cache import Cache
 from refstore.checkout.destination import Destination
 from refstore.checkout.fetch import Arrived, Fetcher, find_cached
-from refstore.checkout.ledger import Ledger
+from refstore.checkout.ledger import Ledger, Whole
 from refstore.checkout.links import Link, check_link, parse_link
 from refstore.checkout.pinned import PinnedReads
 from refstore.checkout.plan import Plan
 from refstore.checkout.result import GONE, CheckoutResult, counted
 from refstore.checkout.select import Selection
+from refstore.checkout.since import Manifest
 from refstore.checkout.transfer import Outcome, Transfer
 from refstore.errors import CheckoutIncomplete, StorageFull, UnsafePath
 from refstore.manifest.entry import Entry
@@ -40,6 +41,7 @@ def checkout(
     force: bool = False,
     allow_missing: bool = False,
     progress: Progress | None = None,
+    manifest: Manifest | None = None,
 ) -> CheckoutResult:
     """Make a folder hold the files of a version.
 
@@ -63,6 +65,8 @@ def checkout(
             a symbolic link, and never removes a folder with other files in it.
         allow_missing: Files that are gone at their source are reported, and don't make it fail.
         progress: Told of what arrives.
+        manifest: What tells, without reading all entries, what changed since another version; only where `entries` are
+            the whole version.
 
     Returns:
         What was done.
@@ -83,7 +87,7 @@ def checkout(
     _check_outside(dest, store or ledger.path.parent)
     with Destination(dest, ledger.path.parent) as place, ledger.staging(Plan.schema) as db:
         plan = Plan(db, ledger, place, cache, owner, force)
-        plan.make(entries, Selection(paths), label)
+        plan.make(entries, Selection(paths), label, manifest)
         plan.take_over()
         outcome = Outcome()
         if plan.totals.write or plan.totals.drop:
@@ -93,7 +97,7 @@ def checkout(
             _check_space(plan, place, cache, kind, label)
             progress.total(plan.totals.write, plan.totals.write_bytes)
             stop, arrived = threading.Event(), Arrived()
-            fetcher = Fetcher(place, cache, PinnedReads(backends, stop), kind, arrived.add)
+            fetcher = Fetcher(place, cache, PinnedReads(backends, stop, jobs), kind, arrived.add)
             transfer = Transfer(
                 plan,
                 place,
@@ -108,6 +112,9 @@ def checkout(
                 progress=progress,
             )
             outcome = transfer.run(jobs)
+        if manifest is not None and not paths and not outcome.failures:
+            files = plan.totals.keep + plan.totals.write
+            ledger.complete(plan.root, owner, Whole(manifest.id, plan.totals.escaped), files)
         return _result(dest, plan, outcome, label, place, allow_missing)
 
 

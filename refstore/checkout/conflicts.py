@@ -17,6 +17,9 @@ class Listed:
         self._first: list[str] = []
         self._count = 0
 
+    def __bool__(self) -> bool:
+        return self._count > 0
+
     def add(self, text: str) -> None:
         """One more: a path, or a clause."""
         self._count += 1

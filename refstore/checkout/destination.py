@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from refstore.checkout.disk import sync_descriptor, write_all, writing
+from refstore.checkout.disk import storage_error, sync_descriptor, write_all, writing
 from refstore.errors import DestinationConflict, StoreLocked, UnsafePath
 
 TEMPORARY = ".refstore-tmp"
@@ -160,6 +160,15 @@ class Destination:
             os.close(self._folders.popitem(last=False)[1])
         return fd
 
+    def folder(self, local: str) -> int | None:
+        """A folder, open until the next one is asked for; None if it isn't there.
+
+        Raises:
+            Blocked: Something on the way, or itself, is no folder.
+        """
+        with writing(self.path / local):
+            return self._folder(local)
+
     def missing_folders(self, local: str) -> list[str]:
         """The folders on the way to a file that would have to be made, outermost first."""
         missing: list[str] = []
@@ -182,14 +191,13 @@ class Destination:
             Blocked: Something on the way is no folder.
         """
         above, _, name = local.rpartition("/")
-        with writing(self.path / local):
+        try:
             fd = self._folder(above)
-            if fd is None:
-                return None
-            try:
-                return os.stat(name, dir_fd=fd, follow_symlinks=False)
-            except FileNotFoundError:
-                return None
+            return None if fd is None else os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error(error, self.path / local) from error
 
     def read(self, local: str) -> int:
         """A regular file, open for reading.

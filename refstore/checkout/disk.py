@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from refstore.errors import CheckoutError, RefstoreError, StorageFull
 
 PIECE = 1 << 20
 """Bytes read from a local file at a time."""
+
+_FEW = 8
 
 _FULL = {
     errno.ENOSPC: "no space is left there",
@@ -61,6 +65,52 @@ def pieces(fd: int) -> Iterator[bytes]:
     """What is in an open file from where it stands, piece by piece."""
     while piece := os.read(fd, PIECE):
         yield piece
+
+
+def sync_files(folder: int, names: Sequence[str]) -> None:
+    """Have the content of finished files reach the disk, before they get the names that people know.
+
+    One `syncfs` does it for all files of a file system (https://man7.org/linux/man-pages/man2/syncfs.2.html; only from
+    Linux 5.8 on it tells of errors), and is faster from a few files on.
+
+    Args:
+        folder: Where they are, open.
+        names: What they are called there; what is gone or a symbolic link is passed over.
+    """
+    if len(names) > _FEW and _sync_file_system(folder):
+        return
+    for name in names:
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP):
+                continue
+            raise
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _sync_file_system(folder: int) -> bool:
+    """`syncfs`; False where there is none that can be relied on."""
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    release = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if release is None or (int(release[1]), int(release[2])) < (5, 8):
+        return False
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):
+        return False
+    if syncfs(folder) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code == errno.ENOSYS:
+        return False
+    raise OSError(code, os.strerror(code))
 
 
 def sync_folder(path: Path) -> None:

@@ -10,8 +10,8 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from refstore.checkout.cache import Cache
@@ -19,7 +19,8 @@ from refstore.checkout.destination import Destination
 from refstore.checkout.disk import pieces, write_all, writing
 from refstore.checkout.ledger import RACY_NS
 from refstore.checkout.links import Link, can_clone, clone
-from refstore.checkout.pinned import Content, PinnedReads, Stopped
+from refstore.checkout.parts import Stopped
+from refstore.checkout.pinned import Content, PinnedReads
 from refstore.checkout.plan import Work
 from refstore.checkout.proof import STRONG, new_hash
 from refstore.errors import RefstoreError, SourceMissing, SourceUnavailable
@@ -52,7 +53,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file that is complete, under a temporary name.
+    """A file that is complete, under a temporary name. Its content may still have to reach the disk.
 
     Attributes:
         work: What it is for.
@@ -106,11 +107,14 @@ class Fetcher:
             if made is not None:
                 self._advance(made.size)
                 return made
-        if work.entry.object.scheme == STORED:
-            raise SourceMissing(
-                f"The stored content of {work.entry.path} ({work.entry.object.checksum}) is not in the cache "
-                f"{self._cache.root}: copy it there from the store that has it, or put the file again."
-            )
+        obj = work.entry.object
+        if obj.scheme == STORED:
+            size = self._cache.bring(obj.checksum, f"The stored content of {work.entry.path} ({obj.checksum})")
+            made = self._from_cache(work, name, obj.checksum) if obj.checksum is not None else None
+            if made is None:
+                raise SourceUnavailable(f"The content {obj.checksum} vanished from the cache: try again.")
+            self._advance(made.size)
+            return replace(made, transferred=size)
         if self._link.through_cache:
             return self._by_way_of_cache(work, name)
         with writing(self._dest.path):
@@ -119,7 +123,6 @@ class Fetcher:
             content = self._read(work.entry.object, fd, lambda: os.unlink(name, dir_fd=self._dest.temporary))
             with writing(self._dest.path):
                 _set_time(fd, work.entry.object)
-                os.fsync(fd)
             if self._keeps_clones and self._is_pinned(work.entry.object, content):
                 # the cache is a convenience: a checkout does not fail for it
                 with contextlib.suppress(RefstoreError, OSError):
@@ -193,7 +196,6 @@ class Fetcher:
                         self._cache.verify(checksum)
                         return None
                 _set_time(fd, work.entry.object)
-                os.fsync(fd)
             finally:
                 os.close(fd)
         return Fetched(work, name, md5, size, "", None, True)
@@ -286,7 +288,7 @@ def time_ns(text: str | None) -> int | None:
     if not match:
         return None
     try:
-        whole = datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+        whole = datetime.fromisoformat(f"{match[1]}+00:00")
     except ValueError:
         return None
     return int(whole.timestamp()) * 10**9 + int((match[2] or "").ljust(9, "0"))

@@ -48,8 +48,12 @@ create table if not exists files (
 ) without rowid;
 create table if not exists folders (root integer not null, path blob not null, primary key (root, path)) without rowid;
 create table if not exists contents (object blob primary key, md5 text not null, size integer not null) without rowid;
+create table if not exists wholes (
+    root integer not null, owner text not null, manifest text not null, escaped integer not null,
+    primary key (root, owner)
+) without rowid;
 """
-_VERSION = 1
+_VERSION = 2
 
 
 def identity(obj: Object) -> bytes:
@@ -147,6 +151,19 @@ class Settled:
     key: str
     settled: bool
     pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A version that a destination holds in full.
+
+    Attributes:
+        manifest: Its id.
+        escaped: How many of its paths are not their local names.
+    """
+
+    manifest: str
+    escaped: int
 
 
 class Ledger:
@@ -274,6 +291,7 @@ class Ledger:
             folders: The folders that will be made.
         """
         with self.transaction() as db:
+            db.execute("delete from wholes where root = ?", (root,))
             db.executemany(
                 "insert into files (root, path, owner, pending_object, pending_md5) values (?, ?, ?, ?, ?) "
                 "on conflict (root, path) do update "
@@ -291,6 +309,7 @@ class Ledger:
             files: The files.
         """
         with self.transaction() as db:
+            db.execute("delete from wholes where root = ?", (root,))
             db.executemany(
                 "insert or replace into files (root, path, owner, object, md5, size, link, key, settled) "
                 "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -304,8 +323,55 @@ class Ledger:
     def forget(self, root: int, files: Iterable[bytes], folders: Iterable[bytes] = ()) -> None:
         """Write down that files and folders are gone."""
         with self.transaction() as db:
+            db.execute("delete from wholes where root = ?", (root,))
             db.executemany("delete from files where root = ? and path = ?", [(root, path) for path in files])
             db.executemany("delete from folders where root = ? and path = ?", [(root, path) for path in folders])
+
+    def complete(self, root: int, owner: str, whole: Whole, files: int) -> None:
+        """Write down that a destination holds a version in full, if the ledger has just its files.
+
+        Every later change to what is written of a destination takes this back.
+
+        Args:
+            root: From `root`.
+            owner: The artifact that the files belong to.
+            whole: The version.
+            files: How many files it has.
+        """
+        if self.whole(root, owner) == whole:
+            return
+        with self.transaction() as db:
+            db.execute(
+                "insert or replace into wholes select ?1, ?2, ?3, ?4 where ?5 = (select count(*) from files "
+                "where root = ?1 and owner = ?2 and object is not null and pending_object is null)",
+                (root, owner, whole.manifest, whole.escaped, files),
+            )
+
+    def whole(self, root: int, owner: str) -> Whole | None:
+        """The version of an artifact that a destination holds in full since the last change to it."""
+        with self._guard():
+            row = self._db.execute(
+                "select manifest, escaped from wholes where root = ? and owner = ?", (root, owner)
+            ).fetchone()
+        return Whole(*row) if row else None
+
+    def keys(self, root: int, owner: str) -> Iterator[tuple[bytes, str, bool]]:
+        """The files of an artifact at a destination, by path: each with its stat key, and whether that can be trusted.
+
+        A page at a time: the ledger may be written to in between.
+        """
+        after = b""
+        while True:
+            with self._guard():
+                rows = self._db.execute(
+                    "select path, key, settled and pending_object is null from files "
+                    "where root = ? and path > ? and owner = ? and object is not null order by path limit 5000",
+                    (root, after, owner),
+                ).fetchall()
+            if not rows:
+                return
+            yield from rows
+            after = rows[-1][0]
 
     def made_folder(self, root: int, path: bytes) -> bool:
         """Whether a checkout made this folder."""

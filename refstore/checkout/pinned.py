@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from refstore.backends.base import Backend, Reading
 from refstore.backends.registry import Backends
-from refstore.checkout.disk import pieces, storage_error, write_all
+from refstore.checkout.disk import pieces, storage_error
+from refstore.checkout.parts import BUFFER, LARGE, WINDOW, Parts, Stopped, Transfers
 from refstore.checkout.proof import Digests, Verdict, computable, content_checksum, proofs_of
 from refstore.errors import ChecksumMismatch, SourceUnavailable
 from refstore.manifest.entry import Checksum, Object, Pin
@@ -22,10 +23,6 @@ MAX_WAIT = 8.0
 OVERLAP = 1 << 16
 """Bytes at the end of a partial file that are fetched again: the last ones may not have reached the disk."""
 _READS = 3
-
-
-class Stopped(Exception):
-    """The read was given up because the whole checkout is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +52,54 @@ class _Tap:
         self.transferred = 0
         self._where = where
         self._advance = advance
+        self._lock = threading.Lock()
 
-    def write(self, chunk: bytes) -> None:
-        self.transferred += len(chunk)
-        self._advance(len(chunk))
+    def write(self, chunk: bytes | memoryview, at: int) -> None:
+        """Put bytes to their place."""
+        self.arrived(len(chunk))
         if self.target is not None:
             try:
-                write_all(self.target, chunk)
+                while chunk:
+                    size = os.pwrite(self.target, chunk, at)
+                    if size == len(chunk):
+                        break
+                    chunk, at = memoryview(chunk)[size:], at + size
             except OSError as error:
                 raise storage_error(error, self._where) from error
 
+    def arrived(self, size: int) -> None:
+        """So many bytes came, and are where they belong; a negative number where they have to come again."""
+        self._advance(size)
+        if size > 0:
+            with self._lock:
+                self.transferred += size
+
     def take_up(self, held: int) -> None:
         """Cut the target to its first bytes, which count as arrived."""
-        if self.target is not None:
+        if self.target is not None and (held or os.fstat(self.target).st_size):
             os.ftruncate(self.target, held)
-            os.lseek(self.target, held, os.SEEK_SET)
-        self._advance(held)
+        if held:
+            self._advance(held)
 
     def start_again(self, arrived: int) -> None:
         """Empty the target; so many bytes count no more."""
         self._advance(-arrived)
         self.take_up(0)
+
+
+class _Memory(_Tap):
+    """Keeps the bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "memory", lambda size: None)
+        self.content = bytearray()
+
+    def write(self, chunk: bytes | memoryview, at: int) -> None:
+        super().write(chunk, at)
+        self.content += chunk
+
+    def take_up(self, held: int) -> None:
+        del self.content[held:]
 
 
 class PinnedReads:
@@ -84,11 +108,14 @@ class PinnedReads:
     Args:
         backends: What reads.
         stop: Once set, reads end with `Stopped` at the next chunk.
+        most: So many requests may be under way: a large object takes several as long as there are fewer reads.
     """
 
-    def __init__(self, backends: Backends, stop: threading.Event | None = None) -> None:
+    def __init__(self, backends: Backends, stop: threading.Event | None = None, most: int = 1) -> None:
         self._backends = backends
         self._stop = stop or threading.Event()
+        self._transfers = Transfers(most)
+        self._own = threading.local()
         self._opaque: set[tuple[str, str, str]] = set()
 
     def read(
@@ -119,7 +146,22 @@ class PinnedReads:
             StorageFull: No space in the target.
             Stopped: The caller asked for it.
         """
-        tap = _Tap(target, where, advance)
+        return self._read(obj, _Tap(target, where, advance))
+
+    def read_bytes(self, obj: Object) -> bytes:
+        """All bytes of an object, in memory; else as `read`."""
+        memory = _Memory()
+        self._read(obj, memory)
+        return bytes(memory.content)
+
+    def _read(self, obj: Object, tap: _Tap) -> Content:
+        self._transfers.begin()
+        try:
+            return self._proven(obj, tap)
+        finally:
+            self._transfers.end()
+
+    def _proven(self, obj: Object, tap: _Tap) -> Content:
         bucket = (obj.scheme, obj.endpoint, obj.bucket)
         backend = self._backends.for_object(obj)
         before = None
@@ -144,7 +186,7 @@ class PinnedReads:
 
     def _once(self, backend: Backend, obj: Object, tap: _Tap, fresh: bool) -> tuple[Digests, bool]:
         """One read of the whole; the digests, and whether what was in the target before is part of it."""
-        held = 0 if fresh or tap.target is None or obj.size is None else self._held(tap.target, obj.size)
+        held = 0 if fresh or tap.target is None or obj.size is None else self._held(backend, tap.target, obj)
         tap.take_up(held)
         digests: Digests | None = None
         failures = 0
@@ -178,20 +220,43 @@ class PinnedReads:
                     digests, held = None, 0
 
     def _stream(self, backend: Backend, obj: Object, reading: Reading, digests: Digests, tap: _Tap) -> None:
-        for chunk in reading.chunks:
-            if self._stop.is_set():
-                raise Stopped
-            digests.update(chunk)
-            tap.write(chunk)
-            if obj.size is not None and digests.size > obj.size:
-                raise ChecksumMismatch(f"{backend.uri(obj)} has more than the {obj.size} bytes that were recorded.")
+        buffer = self._buffer()
+        if tap.target is not None and _in_parts(backend, obj) and obj.size and obj.size - digests.size >= LARGE:
+            parts = Parts(backend, obj, reading, digests.size, tap.target, self._transfers, tap.arrived, self._stop)
+            with parts:
+                for piece, written in parts.pieces(buffer):
+                    self._take(backend, obj, piece, written, digests, tap)
+        else:
+            for piece in reading.into(buffer):
+                self._take(backend, obj, piece, False, digests, tap)
         if obj.size is not None and digests.size < obj.size:
             raise SourceUnavailable(f"{backend.uri(obj)} ended after {digests.size} of {obj.size} bytes: try again.")
 
+    def _take(
+        self, backend: Backend, obj: Object, piece: bytes | memoryview, written: bool, digests: Digests, tap: _Tap
+    ) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        if not written:
+            tap.write(piece, digests.size)
+        digests.update(piece)
+        if obj.size is not None and digests.size > obj.size:
+            raise ChecksumMismatch(f"{backend.uri(obj)} has more than the {obj.size} bytes that were recorded.")
+
+    def _buffer(self) -> memoryview:
+        """One for each thread, used again for each object."""
+        buffer: memoryview | None = getattr(self._own, "buffer", None)
+        if buffer is None:
+            buffer = self._own.buffer = memoryview(bytearray(BUFFER))
+        return buffer
+
     @staticmethod
-    def _held(target: int, size: int) -> int:
-        held = min(os.fstat(target).st_size, size) - OVERLAP
-        return max(0, held)
+    def _held(backend: Backend, target: int, obj: Object) -> int:
+        """How many bytes at the beginning of a partial file are sure to be there."""
+        assert obj.size is not None
+        size = os.fstat(target).st_size
+        holes = WINDOW if obj.size >= LARGE and _in_parts(backend, obj) else 0
+        return max(0, min(size, obj.size) - holes - OVERLAP) if size else 0
 
     @staticmethod
     def _take_in(target: int, digests: Digests) -> None:
@@ -209,3 +274,8 @@ class PinnedReads:
         longest = min(MAX_WAIT, 0.2 * 2**failures)
         if self._stop.wait(random.uniform(0.1, longest)):
             raise Stopped
+
+
+def _in_parts(backend: Backend, obj: Object) -> bool:
+    """Whether ranges of an object are sure to be of the same bytes, and worth requests of their own."""
+    return backend.in_parts and (obj.version is not None or (obj.etag or "W/")[:2] != "W/")

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from refstore.checkout.archived import is_archived
 from refstore.checkout.cache import Cache
@@ -32,6 +33,7 @@ from refstore.checkout.ledger import (
 from refstore.checkout.paths import FilesAndFolders, decode, encode, folded, local_path
 from refstore.checkout.recognise import Recognition
 from refstore.checkout.select import Selection
+from refstore.checkout.since import Manifest, Since, since_last
 from refstore.errors import DestinationConflict, UnsafePath
 from refstore.manifest.entry import Entry, Object
 
@@ -118,27 +120,27 @@ class Plan:
         self._sources = Listed()
         self._unsafe = Listed()
 
-    def make(self, entries: Iterable[Entry], selection: Selection, label: str) -> None:
-        """Compare everything.
+    def make(
+        self, entries: Iterable[Entry], selection: Selection, label: str, manifest: Manifest | None = None
+    ) -> None:
+        """Compare everything, or what changed since the last checkout of the same artifact if that was complete.
 
         Args:
             entries: Sorted by path.
             selection: Which of them to take; what is not taken stays as it is.
             label: The version's name, for messages.
+            manifest: That of the version.
 
         Raises:
             DestinationConflict: Files are in the way that a checkout may not replace.
             UnsafePath: Paths of the version can't exist side by side there, or a symbolic link is on the way to one.
             ArtifactNotFound: A glob selects nothing.
         """
-        ignores_case = self._dest.ignores_case()
-        shapes = FilesAndFolders()
-        chosen = (entry for entry in entries if selection.takes(entry.path))
-        while page := list(islice(chosen, PAGE)):
-            self._compare(page, shapes, ignores_case)
-        selection.check_used(label)
-        if not selection:
-            self._find_dropped()
+        since = None
+        if manifest is not None and not selection:
+            since = since_last(manifest, self._ledger, self._dest, self.root, self._owner)
+        if since is None or not self._compare_changed(since):
+            self._compare_all(entries, selection, label)
         self._check_in_the_way()
         self._unsafe.raise_as(
             UnsafePath, f"{label} can't be checked out into {self._dest.path} as it is", "--path can leave these out:"
@@ -154,6 +156,42 @@ class Plan:
             "that were changed since",
             "Move them away, or use --force to lose them.",
         )
+
+    def _compare_changed(self, since: Since) -> bool:
+        """Compare what changed; False, and nothing planned, where that is not enough to judge."""
+        shapes, entries = FilesAndFolders(), iter(since.entries)
+        while page := list(islice(entries, PAGE)):
+            self._compare(page, shapes, False)
+        for start in range(0, len(since.dropped), PAGE):
+            some = since.dropped[start : start + PAGE]
+            marks = ", ".join("?" * len(some))
+            self._drop(
+                self._db.execute(
+                    f"select {WRITTEN_COLUMNS} from main.files f where f.root = ? and f.owner = ? and f.path in "
+                    f"({marks}) order by f.path",
+                    (self.root, self._owner, *some),
+                ).fetchall()
+            )
+        (in_the_way,) = self._db.execute("select exists (select 1 from staging.drop_ where way > 0)").fetchone()
+        if in_the_way or self._unsafe or self._conflicts or self._sources:
+            for table in ("plan", "drop_", "appeared"):
+                self._db.execute(f"delete from staging.{table}")
+            self.totals = Totals()
+            self._conflicts, self._sources, self._unsafe = Listed(), Listed(), Listed()
+            return False
+        self.totals.keep += since.kept
+        self.totals.escaped = since.escaped
+        return True
+
+    def _compare_all(self, entries: Iterable[Entry], selection: Selection, label: str) -> None:
+        ignores_case = self._dest.ignores_case()
+        shapes = FilesAndFolders()
+        chosen = (entry for entry in entries if selection.takes(entry.path))
+        while page := list(islice(chosen, PAGE)):
+            self._compare(page, shapes, ignores_case)
+        selection.check_used(label)
+        if not selection:
+            self._find_dropped()
 
     def _compare(self, page: list[Entry], shapes: FilesAndFolders, ignores_case: bool) -> None:
         rows: list[tuple[str, Entry, bytes]] = []
@@ -296,31 +334,34 @@ class Plan:
             if not rows:
                 return
             after = rows[-1][0]
-            dropped: list[tuple[bytes, str]] = []
-            gone: list[bytes] = []
-            for row in rows:
-                written = Written(*row)
-                local = decode(written.path)
-                try:
-                    found = self._dest.stat(local)
-                except Blocked:
-                    found = None
-                if found is None:
-                    gone.append(written.path)
-                elif self._known.content_if_ours(local, found, written) is not None:
-                    dropped.append((written.path, self._known.key(local, found, written)))
-                elif self._force and not stat.S_ISDIR(found.st_mode):
-                    dropped.append((written.path, ""))
-                elif stat.S_ISDIR(found.st_mode):
-                    gone.append(written.path)
-                else:
-                    self._conflicts.add(local)
-            self.totals.drop += len(dropped)
-            self._db.execute("begin")
-            self._db.executemany("insert or replace into staging.drop_ values (?, 0, ?)", dropped)
-            self._db.execute("commit")
-            if gone:
-                self._ledger.forget(self.root, gone)
+            self._drop(rows)
+
+    def _drop(self, rows: list[tuple[Any, ...]]) -> None:
+        dropped: list[tuple[bytes, str]] = []
+        gone: list[bytes] = []
+        for row in rows:
+            written = Written(*row)
+            local = decode(written.path)
+            try:
+                found = self._dest.stat(local)
+            except Blocked:
+                found = None
+            if found is None:
+                gone.append(written.path)
+            elif self._known.content_if_ours(local, found, written) is not None:
+                dropped.append((written.path, self._known.key(local, found, written)))
+            elif self._force and not stat.S_ISDIR(found.st_mode):
+                dropped.append((written.path, ""))
+            elif stat.S_ISDIR(found.st_mode):
+                gone.append(written.path)
+            else:
+                self._conflicts.add(local)
+        self.totals.drop += len(dropped)
+        self._db.execute("begin")
+        self._db.executemany("insert or replace into staging.drop_ values (?, 0, ?)", dropped)
+        self._db.execute("commit")
+        if gone:
+            self._ledger.forget(self.root, gone)
 
     def _check_in_the_way(self) -> None:
         """Files where folders have to be, and folders where files have to be: each has to go as part of the plan."""

@@ -20,7 +20,7 @@ STRONG = ("md5", "sha1", "sha256")
 class Hash(Protocol):
     """What `hashlib` makes."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take in more bytes."""
 
     def digest(self) -> bytes:
@@ -31,7 +31,7 @@ class _Crc32:
     def __init__(self) -> None:
         self._value = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         self._value = zlib.crc32(data, self._value)
 
     def digest(self) -> bytes:
@@ -44,8 +44,8 @@ class _Running:
     def __init__(self, function: Callable[[bytes, int], int], size: int) -> None:
         self._function, self._size, self._value = function, size, 0
 
-    def update(self, data: bytes) -> None:
-        self._value = self._function(data, self._value)
+    def update(self, data: bytes | memoryview) -> None:
+        self._value = self._function(bytes(data), self._value)
 
     def digest(self) -> bytes:
         return self._value.to_bytes(self._size, "big")
@@ -99,11 +99,11 @@ class _InParts:
         self._outer, self._inner, self._left = new_hash(algorithm), new_hash(algorithm), part_size
         self._any = False
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
             taken = view[: self._left]
-            self._inner.update(bytes(taken))
+            self._inner.update(taken)
             self._any = True
             self._left -= len(taken)
             view = view[len(taken) :]
@@ -165,7 +165,7 @@ class Digests:
         """Whether there is anything to compare with."""
         return bool(self._proofs)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take in the next bytes of the content."""
         self.size += len(data)
         for running in self._hashes.values():

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
 from refstore.backends.base import Proof, Reading
@@ -51,29 +51,77 @@ def open_entry(entry: Entry, backends: Backends, cache: Cache, ledger: Ledger | 
         StorageFull: No space for the temporary file.
     """
     obj = entry.object
-    cached = _from_cache(obj, cache, ledger)
+    cached = open_cached(entry, cache, known_as(obj, ledger))
     if cached is not None:
         return cached
-    if obj.scheme == STORED:
-        raise SourceMissing(f"The stored content of {entry.path} ({obj.checksum}) is not in the cache {cache.root}.")
-    ranged = obj.version is not None or (obj.etag is not None and not obj.etag.startswith("W/"))
-    if obj.size is None or (obj.checksum is not None and not ranged):
-        return _proven(obj, backends, cache)
-    return cast(BinaryIO, io.BufferedReader(_Ranges(obj, backends), BUFFER))
+    if not in_ranges(obj):
+        return open_copy(obj, backends, cache)
+    ranges = _Ranges(obj, backends)
+    # the first request is made here, so that what is missing or forbidden shows in `open`
+    ranges.begin()
+    return cast(BinaryIO, io.BufferedReader(ranges, BUFFER))
 
 
-def _from_cache(obj: Object, cache: Cache, ledger: Ledger | None) -> BinaryIO | None:
-    known: list[Checksum] = [obj.checksum] if obj.checksum is not None and obj.checksum.algorithm in STRONG else []
+def in_ranges(obj: Object) -> bool:
+    """Whether an object can be read in parts: its service pins it, or nothing but a look at it could ever be compared.
+
+    What its checksum alone pins has to be read in full before a part of it can be believed.
+    """
+    pinned = obj.version is not None or (obj.etag is not None and not obj.etag.startswith("W/"))
+    return obj.size is not None and (pinned or obj.checksum is None)
+
+
+def open_ranges(obj: Object, backends: Backends, ahead: int | None = None) -> BinaryIO:
+    """Open an object that can be read `in_ranges`. The first request is made by the first read.
+
+    Args:
+        obj: As recorded.
+        backends: Read the source.
+        ahead: How much a request asks for at first, in bytes, where less is wanted; 0 for an unbuffered file that never
+            asks for more than is wanted.
+    """
+    ranges = _Ranges(obj, backends, ahead)
+    return cast(BinaryIO, ranges if ahead == 0 else io.BufferedReader(ranges, BUFFER))
+
+
+def known_as(obj: Object, ledger: Ledger | None) -> list[Checksum]:
+    """The checksums under which the cache may have an object; its own, and that of a read here before."""
+    known = [obj.checksum] if obj.checksum is not None and obj.checksum.algorithm in STRONG else []
     if ledger is not None and (read_before := ledger.content(obj)) is not None:
         known.append(read_before)
+    return known
+
+
+def open_cached(entry: Entry, cache: Cache, known: Sequence[Checksum]) -> BinaryIO | None:
+    """The bytes of an entry from the cache; None if they have to come from their source.
+
+    Stored content has no other source than the cache: what it lacks comes there from a remote.
+
+    Args:
+        entry: What to open.
+        cache: Where to look.
+        known: From `known_as`.
+
+    Raises:
+        SourceMissing: The content is stored, and neither the cache nor a remote has it.
+    """
     for checksum in known:
-        if cache.has(checksum, obj.size):
+        if cache.has(checksum, entry.object.size):
             with contextlib.suppress(SourceMissing):
                 return cache.open(checksum)
-    return None
+    stored = entry.object.checksum
+    if entry.object.scheme != STORED:
+        return None
+    cache.bring(stored, f"The stored content of {entry.path} ({stored})")
+    assert stored is not None
+    return cache.open(stored)
 
 
-def _proven(obj: Object, backends: Backends, cache: Cache) -> BinaryIO:
+def open_copy(obj: Object, backends: Backends, cache: Cache) -> BinaryIO:
+    """Read an object in full into a temporary file, and prove it; for what can't be read in ranges.
+
+    Raises as `open_entry`.
+    """
     folder = cache.make()
     with writing(folder):
         # unlinked at once: nothing is left behind, and nobody can write to it
@@ -90,7 +138,7 @@ def _proven(obj: Object, backends: Backends, cache: Cache) -> BinaryIO:
 class _Ranges(io.RawIOBase):
     """Reads of an object that its service pins, in windows that grow while they follow each other."""
 
-    def __init__(self, obj: Object, backends: Backends) -> None:
+    def __init__(self, obj: Object, backends: Backends, ahead: int | None = None) -> None:
         assert obj.size is not None
         self._obj, self._size = obj, obj.size
         self._backend = backends.for_object(obj)
@@ -100,12 +148,14 @@ class _Ranges(io.RawIOBase):
         self._rest = memoryview(b"")
         self._at = 0
         self._end = 0
-        self._window = FIRST_WINDOW
+        self._window = FIRST_WINDOW if ahead is None else ahead
+        self._after_seek = WINDOW_AFTER_SEEK if ahead is None else ahead
         self._digests: Digests | None = None
-        if not obj.size:
-            return
-        # the first request is made here, so that what is missing or forbidden shows in `open`
-        self._request(0)
+
+    def begin(self) -> None:
+        """Make the first request before the first read."""
+        if self._size:
+            self._request(0, self._window)
 
     def readable(self) -> bool:
         return True
@@ -143,14 +193,14 @@ class _Ranges(io.RawIOBase):
         return len(chunk)
 
     def _next(self, size: int) -> memoryview:
-        """The next bytes at the position; at least one."""
+        """The next bytes at the position; at least one, and `size` at most."""
         gap = self._position - self._at
         if self._reading is None or gap < 0 or gap > SKIP or self._position >= self._end:
             if gap:
-                self._window = WINDOW_AFTER_SEEK
-            elif self._at == self._end:
+                self._window = self._after_seek
+            elif self._at == self._end > 0:
                 self._window = min(2 * self._window, LAST_WINDOW)
-            self._request(self._position)
+            self._request(self._position, max(size, self._window))
         while self._at < self._position:
             self._take(self._position - self._at)
         return self._take(size)
@@ -178,12 +228,12 @@ class _Ranges(io.RawIOBase):
             uri, difference = self._backend.uri(self._obj), self._digests.difference()
             raise ChecksumMismatch(f"The bytes of {uri} are not those that were recorded: {difference}.")
 
-    def _request(self, start: int) -> None:
+    def _request(self, start: int, size: int) -> None:
         self._drop()
-        end = min(self._size, start + self._window)
+        end = min(self._size, start + size)
         reading = self._backend.open(self._obj, start=start, length=end - start)
-        if self._digests is None and start == 0:
-            self._digests = Digests(_certain(proofs_of(self._obj, reading.proofs)))
+        if self._digests is None and start == 0 and (proofs := _certain(proofs_of(self._obj, reading.proofs))):
+            self._digests = Digests(proofs)
         self._reading, self._chunks, self._at, self._end = reading, iter(reading.chunks), start, end
 
     def _drop(self) -> None:

@@ -1,8 +1,8 @@
 """Carrying out a plan: many files at once, named in batches, so that a kill leaves nothing unaccounted for.
 
 Worker threads fetch files under temporary names. The calling thread alone touches the ledger and gives files their
-names, a batch at a time: the intents of the batch go to the disk, its files are renamed, and the next commit settles
-them.
+names, a batch at a time: the content and the intents of the batch go to the disk, its files are renamed, and then the
+batch is settled.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from refstore.backends.registry import Backends
 from refstore.checkout.conflicts import through_link
 from refstore.checkout.destination import Blocked, Destination
-from refstore.checkout.disk import storage_error
+from refstore.checkout.disk import storage_error, sync_files, writing
 from refstore.checkout.fetch import Arrived, Fetched, Fetcher
 from refstore.checkout.ledger import Ledger, Settled, has_key, is_settled, stat_key
+from refstore.checkout.parts import Stopped
 from refstore.checkout.paths import encode
-from refstore.checkout.pinned import Stopped
 from refstore.checkout.plan import Plan, Work
 from refstore.checkout.result import GIVE_UP, GONE, SHUT_OUT, Failure, failure_of
 from refstore.errors import CheckoutError, DestinationConflict, RefstoreError, StorageFull, UnsafePath
@@ -199,6 +199,8 @@ class Transfer:
         """Give the files of the batch their names. Interrupted, it goes on where it was when it is called again."""
         if self._batch:
             folders = {folder for item in self._batch for folder in self._dest.missing_folders(item.work.local)}
+            with writing(self._dest.path):
+                sync_files(self._dest.temporary, [item.temporary for item in self._batch if item.link != "symlink"])
             self._ledger.intend(
                 self._plan.root,
                 self._owner,

@@ -125,10 +125,13 @@ def verify(
 def _check_stored(obj: Object, cache: Cache, bytes: bool) -> None:
     if obj.checksum is None:
         raise SourceMissing("The record of stored content holds no checksum.")
-    if bytes:
+    here = cache.path(obj.checksum).is_file() if bytes else cache.has(obj.checksum, obj.size)
+    what = f"The stored content {obj.checksum}"
+    if here and bytes:
         cache.check(obj.checksum)
-    elif not cache.has(obj.checksum, obj.size):
-        raise SourceMissing(f"The stored content {obj.checksum} is not in the cache {cache.root}.")
+    elif not here and (bytes or cache.elsewhere is None or cache.elsewhere.who_has(obj.checksum) is None):
+        # To be compared it has to come here; and what nobody has can't come, which this says best.
+        cache.bring(obj.checksum, what)
 
 
 def _look_at(entry: Entry, uri: str, backends: Backends) -> Verified:
