@@ -93,6 +93,15 @@ class Reading:
     chunks: Iterator[bytes]
     proofs: tuple[Proof, ...] = ()
 
+    def into(self, buffer: memoryview) -> Iterator[bytes | memoryview]:
+        """The bytes as `chunks` has them; in `buffer` where the backend can, which the next step writes over."""
+        readinto = getattr(self.chunks, "readinto", None)
+        if readinto is None:
+            yield from self.chunks
+            return
+        while size := readinto(buffer):
+            yield buffer[:size]
+
     def __enter__(self) -> Reading:
         return self
 
@@ -146,6 +155,11 @@ class Backend(ABC):
 
     schemes: ClassVar[tuple[str, ...]]
     """The URI schemes that it serves, without `://`; the first one is what objects of it carry (HTTP keeps each)."""
+    forgets: ClassVar[str] = ""
+    """Where nothing of its kind keeps old versions, what a person who adds references should know; else ""."""
+
+    in_parts: ClassVar[bool] = False
+    """Whether a large object comes faster in several ranged reads at once."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from importlib import import_module
+from pathlib import Path
 
 from refstore.backends.base import Backend
 from refstore.config import Settings
@@ -28,10 +29,16 @@ _GENERIC = ("refstore.backends.generic", "GenericBackend", "")
 
 
 class Backends:
-    """One backend instance for each scheme, made when it is first asked for. Safe to use from several threads."""
+    """One backend instance for each scheme, made when it is first asked for. Safe to use from several threads.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: For all of them.
+        seen: Where the stat cache of local files is; None for none.
+    """
+
+    def __init__(self, settings: Settings, seen: Path | None = None) -> None:
         self.settings = settings
+        self._seen = seen
         self._made: dict[str, Backend] = {}
         self._lock = threading.Lock()
 
@@ -69,5 +76,8 @@ class Backends:
                         f"{scheme}:// needs a package that is not installed ({error.name}): pip install "
                         f"'refstore[{extra}]'."
                     ) from error
-                self._made[name] = backend(self.settings) if name in _MODULES else backend(self.settings, name)
+                made = backend(self.settings) if name in _MODULES else backend(self.settings, name)
+                if name == "file":
+                    made.seen_at = self._seen
+                self._made[name] = made
             return self._made[name]

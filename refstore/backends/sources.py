@@ -22,11 +22,14 @@ class Choice:
         include: Globs of paths in the artifact, one of which has to take a path; empty for all.
         exclude: Globs of what is left out.
         prefix: A path in the artifact to put before all others, with `/` at its end; "" for none.
+        names: For each source what stands before its own paths, or the path of the one object that it is; "" for
+            nothing. Empty where that follows from the sources.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     prefix: str = ""
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, include: Sequence[str], exclude: Sequence[str], prefix: str) -> Choice:
@@ -62,14 +65,18 @@ class Source:
         self._before = before
         self._prefix = choice.prefix
         self._included, self._excluded = matcher(choice.include), matcher(choice.exclude)
-        self._takes_all = not choice.include
+        self._takes_all, self._excludes = not choice.include, bool(choice.exclude)
 
     def pages(self, *, checksum: bool) -> Iterator[tuple[Page, list[Entry]]]:
         """Each page as the backend gives it, and its wanted entries with the paths that they have in the artifact.
 
         Raises as `Backend.find`.
         """
+        as_they_are = self._takes_all and not (self._prefix or self._before or self._excludes)
         for page in self.backend.find(self.location, checksum=checksum):
+            if as_they_are:
+                yield page, page.entries
+                continue
             placed = (Entry(self._path(entry), entry.object) for entry in page.entries)
             yield page, [entry for entry in placed if self._wants(entry.path)]
 
@@ -90,11 +97,11 @@ def sources(backends: Backends, uris: Sequence[str], choice: Choice) -> list[Sou
         InvalidURI: One has no meaning.
     """
     places = [(backend := backends.for_uri(uri), backend.parse(uri)) for uri in uris]
-    befores = _befores([location for _, location in places])
+    befores = choice.names or _befores([location for _, location in places])
     return [Source(backend, at, before, choice) for (backend, at), before in zip(places, befores, strict=True)]
 
 
-def _befores(locations: Sequence[Location]) -> list[str]:
+def _befores(locations: Sequence[Location]) -> Sequence[str]:
     """What stands before the relative paths of each location.
 
     One location alone stands for itself. Several in one bucket keep their paths below the folder that they share.

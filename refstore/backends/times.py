@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -16,10 +17,25 @@ def iso_from_datetime(moment: datetime) -> str:
     return (text.rstrip("0") if "." in text else text) + "Z"
 
 
+def datetime_from_iso(text: str) -> datetime:
+    """The moment of such a text. Python 3.10 reads no Z by itself, and not every number of decimals."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(whole).replace(microsecond=int(fraction.ljust(6, "0")), tzinfo=timezone.utc)
+
+
 def iso_from_ns(nanoseconds: int) -> str | None:
     """The text for nanoseconds since 1970, cut to microseconds; None for a time that no calendar of ours has."""
+    seconds, rest = divmod(nanoseconds // 1000, 1_000_000)
+    whole = _whole(seconds)
+    if whole is None or not rest:
+        return whole and whole + "Z"
+    return f"{whole}.{rest:06d}".rstrip("0") + "Z"
+
+
+@lru_cache(4096)
+def _whole(seconds: int) -> str | None:
     try:
-        return iso_from_datetime(_EPOCH + timedelta(microseconds=nanoseconds // 1000))
+        return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
     except OverflowError:
         return None
 

@@ -17,7 +17,9 @@ import pytest
 
 from refstore.backends.base import Location, Page
 from refstore.backends.local import LocalBackend
+from refstore.backends.local.left_out import MARK
 from refstore.backends.local.paths import key_of, path_of
+from refstore.checkout.artifacts_folder import in_artifacts
 from refstore.config import Settings
 from refstore.errors import (
     InvalidURI,
@@ -217,7 +219,7 @@ def test_a_large_tree_comes_in_pages_and_in_order(backend: LocalBackend, tmp_pat
 def test_a_folder_with_more_names_than_one_run_is_whole_and_takes_no_more_memory(
     backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refstore.backends.local.backend._SORTED_RUN", 100)
+    monkeypatch.setattr("refstore.backends.local.walk.RUN", 100)
     monkeypatch.setattr("refstore.backends.local.backend._PAGE", 100)
 
     def peak(count: int) -> int:
@@ -339,6 +341,33 @@ def test_a_store_inside_a_tree_is_left_out(backend: LocalBackend, tmp_path: Path
     (tmp_path / ".refstore.toml").write_text("")
     assert set(find(backend, tmp_path)) == {".refstore.toml"}
     assert ".refstore" in notes(backend, tmp_path)
+
+
+def test_gits_folder_and_that_of_checkouts_are_left_out_but_where_they_are_asked_for(
+    backend: LocalBackend, tmp_path: Path
+) -> None:
+    for name in (".git", "made/artifacts", "kept/artifacts", "data"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "x").write_text("x")
+    (tmp_path / "made/artifacts/.gitignore").write_text(f"{MARK}*\n")
+    assert set(find(backend, tmp_path)) == {"data/x", "kept/artifacts/x"}
+    said = notes(backend, tmp_path)
+    assert f"git's history and no data (to take it, add it by its own path): file://{tmp_path}/.git." in said
+    assert f"checks out into it (to take it, add it by its own path): file://{tmp_path}/made/artifacts." in said
+    (tmp_path / "kept/.refstore").mkdir()
+    assert set(find(backend, tmp_path)) == {"data/x"}
+    assert set(find(backend, tmp_path / "kept/artifacts")) == set(find(backend, tmp_path / ".git")) == {"x"}
+
+
+def test_a_checkout_makes_an_artifacts_folder_that_is_left_out(
+    backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with in_artifacts("mnist:v0") as folder:
+        folder.mkdir(parents=True)
+        (folder / "x").write_text("x")
+    assert set(find(backend, tmp_path)) == set()
+    assert set(find(backend, tmp_path / "artifacts")) == {".gitignore", "mnist:v0/x"}
 
 
 def test_a_file_asked_for_as_a_folder_is_missing(backend: LocalBackend, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ client that it makes waits up to a minute and more before it says that a host do
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import threading
@@ -191,6 +192,8 @@ def _exact_transport() -> Callable[[], Any]:
             options["timeout"] = aiohttp.ClientTimeout(
                 total=None, connect=2 * CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
             )
+            if isinstance(options.get("data"), bytes):
+                options["data"] = io.BytesIO(options["data"])  # which aiohttp sends piece by piece
             return self._session.request(method, yarl.URL(url, encoded=True), read_bufsize=PIECE, **options)
 
         def __getattr__(self, name: str) -> Any:

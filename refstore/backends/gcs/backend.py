@@ -127,7 +127,7 @@ class GCSBackend(Backend):
         try:
             row = self._client(location).get(("b", location.bucket, "o", location.key), params, self.uri(location))
         except RefusedError as refused:
-            raise self._failure(refused, location) from refused
+            raise self.failure(refused, location) from refused
         return object_of(location, row)
 
     def open(self, obj: Object, *, start: int = 0, length: int | None = None) -> Reading:
@@ -144,7 +144,7 @@ class GCSBackend(Backend):
         try:
             response = client.stream(("b", obj.bucket, "o", obj.key), params, headers, where)
         except RefusedError as refused:
-            raise self._failure(refused, location, recorded=obj) from refused
+            raise self.failure(refused, location, recorded=obj) from refused
 
         async def release() -> None:
             response.close()
@@ -184,20 +184,30 @@ class GCSBackend(Backend):
     def _client(self, location: Location) -> GCSClient:
         with self._lock:
             if location.endpoint not in self._clients:
-                self._clients[location.endpoint] = self._make_client(location)
+                self._clients[location.endpoint] = self.client(location)
             return self._clients[location.endpoint]
 
-    def _make_client(self, location: Location) -> GCSClient:
+    def client(self, location: Location, *, writing: bool = False) -> GCSClient:
+        """A connection of its own to a place's endpoint; none is made yet.
+
+        Raises:
+            InvalidSetting: This machine knows no such endpoint.
+        """
         name = location.endpoint
         if name == "":
-            return GCSClient("")
+            return GCSClient("", writing=writing)
         if name == _emulator():
             return GCSClient(name, anonymous=True)
         endpoint = named(self.settings, ("gs",), name)
         if endpoint is None and "://" in name:
             endpoint = next((e for e in self.settings.endpoints if e.scheme == "gs" and e.url == name), None)
         if endpoint:
-            return GCSClient(endpoint.url or "", anonymous=endpoint.anonymous, requester_pays=endpoint.requester_pays)
+            return GCSClient(
+                endpoint.url or "",
+                anonymous=endpoint.anonymous,
+                requester_pays=endpoint.requester_pays,
+                writing=writing,
+            )
         if "://" in name:
             raise InvalidSetting(
                 f"{self.uri(location)} was recorded at {name}, which is not set up here: set "
@@ -215,7 +225,7 @@ class GCSBackend(Backend):
             try:
                 page = client.get(("b", location.bucket, "o"), params, where)
             except RefusedError as refused:
-                raise self._failure(refused, location, listing=True) from refused
+                raise self.failure(refused, location, listing=True) from refused
             yield page
             token = page.get("nextPageToken")
             if not token:
@@ -275,11 +285,11 @@ class GCSBackend(Backend):
                 ("b", location.bucket), {"fields": "versioning,softDeletePolicy"}, f"gs://{location.bucket}"
             )
         except RefusedError as refused:
-            raise self._failure(
+            raise self.failure(
                 refused, Location("gs", location.endpoint, location.bucket, ""), listing=True
             ) from refused
 
-    def _failure(
+    def failure(
         self, refused: RefusedError, location: Location, *, listing: bool = False, recorded: Object | None = None
     ) -> RefstoreError:
         """What the service's refusal means for a listing, or for one object (`recorded`, where it is read)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import logging
 import os
@@ -31,6 +32,8 @@ _ATTEMPTS = 6
 _CONNECT_ATTEMPTS = 3
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
+_WRITING_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_MORE = 308  # to a part of an upload: send the next one
 _LOGIN = (
     "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to the file of a service "
     "account (for a public bucket set `anonymous = true` in an [endpoints.NAME] of .refstore.toml)"
@@ -57,9 +60,13 @@ class GCSClient:
         url: `https://host`; "" for Google's own.
         anonymous: Send unsigned requests.
         requester_pays: Have requests billed to the caller's project.
+        writing: Ask for a token that may also write; only a remote does.
     """
 
-    def __init__(self, url: str, *, anonymous: bool = False, requester_pays: bool = False) -> None:
+    def __init__(
+        self, url: str, *, anonymous: bool = False, requester_pays: bool = False, writing: bool = False
+    ) -> None:
+        self._scope = _WRITING_SCOPE if writing else _SCOPE
         self._given_url = url.rstrip("/")
         self._anonymous = anonymous or url.startswith("http://")
         self._requester_pays = requester_pays
@@ -121,6 +128,29 @@ class GCSClient:
         response, _ = self._request(path, params, {"Accept-Encoding": "gzip", **headers}, where, stream=True)
         return response
 
+    def upload(self, bucket: str, params: Mapping[str, str], data: bytes, where: str) -> str:
+        """Begin an upload, or do all of it in this one request: https://cloud.google.com/storage/docs/uploading-objects.
+
+        Args:
+            bucket: The bucket.
+            params: `uploadType`, `name` and conditions.
+            data: All bytes, for `uploadType=media`.
+            where: The URI, for messages.
+
+        Returns:
+            Where the parts of a resumable upload go; "" for others.
+        """
+        path = ("b", bucket, "o")
+        response, _ = self._request(path, params, {}, where, stream=False, data=data, below="upload/storage/v1")
+        return str(response.headers.get("Location", ""))
+
+    def upload_part(self, session: str, start: int, total: int, data: bytes, where: str) -> None:
+        """Send one part to the address that `upload` gave; the object appears with the last one."""
+        if urlsplit(session).netloc != urlsplit(self._base).netloc:
+            raise SourceUnavailable(f"{self.url} answers an upload to {where} with another server's address.")
+        span = {"Content-Range": f"bytes {start}-{start + len(data) - 1}/{total}"}
+        self._request((), {}, span, where, stream=False, data=data, address=session)
+
     def translate(self, error: Exception, where: str) -> RefstoreError:
         """What a failure of the connection comes to."""
         if isinstance(error, RefstoreError):
@@ -135,28 +165,34 @@ class GCSClient:
         where: str,
         *,
         stream: bool,
+        data: bytes | None = None,
+        below: str = "storage/v1",
+        address: str = "",
     ) -> tuple[Any, bytes]:
+        """One request: a GET, or with `data` a POST, or with `address` (in place of `path`) a PUT."""
         import aiohttp
         import yarl
 
         self._connect()
+        method = "GET" if data is None else "PUT" if address else "POST"
         query = {**params, **({"userProject": self._payer(where)} if self._requester_pays else {})}
         parts = "/".join(quote(part, safe="") for part in path)
-        url = yarl.URL(f"{self._base}/storage/v1/{parts}?{urlencode(query, doseq=True, quote_via=quote)}", encoded=True)
+        text = address or f"{self._base}/{below}/{parts}?{urlencode(query, doseq=True, quote_via=quote)}"
+        url = yarl.URL(text, encoded=True)
         began, refreshed, attempt = time.monotonic(), False, 0
         while True:
             attempt += 1
             signed = {"User-Agent": "refstore (gzip)", **headers, **self._authorization(where)}
             again: float | None = None
             try:
-                response, body = run(self._send(url, signed, stream))
+                response, body = run(self._send(method, url, signed, data, stream))
             except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
                 failure: Exception = self.translate(error, where)
                 tries = _CONNECT_ATTEMPTS if isinstance(error, aiohttp.ClientConnectorError) else _ATTEMPTS
                 if attempt < tries and not isinstance(error, aiohttp.ClientSSLError):
                     again = 0.0
             else:
-                if response.status < 300:
+                if response.status < 300 or (address and response.status == _MORE):
                     return response, body
                 refused = _refused(response.status, body)
                 failure = refused
@@ -176,14 +212,23 @@ class GCSClient:
                 raise failure
             time.sleep(max(again, min(0.25 * 2**attempt, 8) * (0.5 + random.random() / 2)))
 
-    async def _send(self, url: Any, headers: dict[str, str], stream: bool) -> tuple[Any, bytes]:
+    async def _send(
+        self, method: str, url: Any, headers: dict[str, str], data: bytes | None, stream: bool
+    ) -> tuple[Any, bytes]:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(
             total=None, connect=2 * CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
         )
-        response = await self._session.get(
-            url, headers=headers, timeout=timeout, allow_redirects=False, read_bufsize=PIECE, proxy=_proxy(url)
+        response = await self._session.request(
+            method,
+            url,
+            headers=headers,
+            data=None if data is None else io.BytesIO(data),  # which aiohttp sends piece by piece
+            timeout=timeout,
+            allow_redirects=False,
+            read_bufsize=PIECE,
+            proxy=_proxy(url),
         )
         if stream and response.status < 300:
             return response, b""
@@ -207,7 +252,7 @@ class GCSClient:
                 url = self.url  # gcsfs would send what was recorded at Google's own service to the emulator
             fs = GCSFileSystem(
                 project=self._project or "",
-                access="read_only",
+                access="read_only",  # of tokens that gcsfs would make; here it is given one
                 token=self._google if self._google is not None else "anon",
                 endpoint_url=url,
                 use_listings_cache=False,
@@ -226,7 +271,7 @@ class GCSClient:
         # Else every look for a metadata server that isn't there is printed.
         logging.getLogger("google.auth").addHandler(logging.NullHandler())
         try:
-            self._google, self._project = google.auth.default(scopes=[_SCOPE], request=_token_request())
+            self._google, self._project = google.auth.default(scopes=[self._scope], request=_token_request())
         except exceptions.DefaultCredentialsError as error:
             named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
             if named:

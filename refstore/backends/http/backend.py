@@ -48,6 +48,10 @@ class HTTPBackend(Backend):
     """Reads what web servers give; see the module."""
 
     schemes: ClassVar[tuple[str, ...]] = ("http", "https")
+    forgets: ClassVar[str] = (
+        "A web server keeps no old versions: once a file is overwritten or deleted there, what was recorded of it "
+        "can't be checked out any more. To keep the content, download it and use 'refstore put'."
+    )
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

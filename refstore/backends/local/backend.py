@@ -5,39 +5,53 @@ known, and the pin is `none`. A key is the path as it was given, made absolute; 
 """
 
 # a Path for each of a million names costs more than the calls of the operating system themselves.
-# ruff: noqa: PTH114, PTH116, PTH119
+# ruff: noqa: PTH112, PTH114, PTH116, PTH119
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
+from pathlib import Path
 from typing import ClassVar
 
 from refstore.backends.base import Backend, Check, Diagnosis, Location, Page, Proof, Reading
+from refstore.backends.local.hashing import Hashing
 from refstore.backends.local.paths import key_of, parse_path, path_of, readable, shown, uri_of
 from refstore.backends.local.reading import FileChunks, as_object, hashed, kind_of, open_regular, translated
+from refstore.backends.local.relook import Relook
+from refstore.backends.local.seen import Seen
+from refstore.backends.local.tree import Digesting, entries, paged
+from refstore.backends.local.walk import NOT_UTF8, Part, Walk
 from refstore.backends.notes import Notes
+from refstore.config import Settings
 from refstore.errors import RefstoreError, SourceChanged, SourceMissing, SourceUnreadable
 from refstore.manifest.entry import Checksum, Entry, Object, Pin
 from refstore.mounts import file_system, is_network
 
 _PAGE = 1000
-# A folder is sorted in runs of this many names, so that a million files in one take no more memory than these.
-_SORTED_RUN = 10_000
-# Measured: below this size a thread costs more than it gains, above it hashing scales with the cores.
-_WORTH_A_THREAD = 64 << 10
-_STORE = ".refstore"
 
 
 class LocalBackend(Backend):
-    """Reads files and trees of files; see the module."""
+    """Reads files and trees of files; see the module.
+
+    Attributes:
+        seen_at: Where the stat cache is (`seen.py`); None for none.
+    """
 
     schemes: ClassVar[tuple[str, ...]] = ("file",)
+    forgets: ClassVar[str] = (
+        "A disk keeps no old versions: once a file is overwritten or deleted, what was recorded of it can't be checked "
+        "out any more. To keep the content, use 'refstore put'."
+    )
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.seen_at: Path | None = None
+        self._walks: dict[tuple[int, str], int | None] = {}
 
     def parse(self, uri: str) -> Location:
         """Take a plain path or a `file:` URI apart; `paths.parse_path` has the rules.
@@ -59,7 +73,7 @@ class LocalBackend(Backend):
         The path itself may be a symbolic link to a folder. Below it `settings.symlinks` rules: `follow` takes the
         content of the file that a link leads to under the link's own path, `skip` leaves links out, `error` refuses
         them; a link to a folder is never walked into, and is named in a note. FIFOs, sockets and devices are never
-        opened; a note names them. The folder `.refstore` is left out.
+        opened; a note names them. `.refstore`, `.git` and the `artifacts` of checkouts are left out.
 
         Raises:
             SourceMissing: There is nothing of that name, or it vanished meanwhile.
@@ -189,116 +203,49 @@ class LocalBackend(Backend):
 
     def _find_below(self, root: str, checksum: bool) -> Iterator[Page]:
         found_out = Notes()
-        files = _Walk(root, self.settings.symlinks, found_out).files()
+        parts: Iterator[Part] = Walk(root, self.settings.symlinks, found_out).parts()
+        algorithm = self.settings.hash if checksum else None
         with ExitStack() as stack:
-            pool: ThreadPoolExecutor | None = None
-            while page := list(islice(files, _PAGE)):
-                if not checksum:
-                    objects = [self._look(path, False) for _, path, _ in page]
-                else:
-                    big = [path for _, path, size in page if size >= _WORTH_A_THREAD]
-                    if len(big) > 1 and pool is None:
-                        pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "refstore-hash")
-                        stack.callback(pool.shutdown, cancel_futures=True)
-                    ahead = {path: pool.submit(self._look, path, True) for path in big} if pool is not None else {}
-                    objects = [ahead[path].result() if path in ahead else self._look(path, True) for _, path, _ in page]
-                yield Page([Entry(readable(rel), obj) for (rel, _, _), obj in zip(page, objects, strict=True)])
+            seen = None
+            if checksum:
+                hashing = stack.enter_context(Hashing(self.settings.hash, follow=self._follow))
+                seen = self._seen(root, stack)
+                parts = Digesting(hashing, seen, anywhere=self.settings.stat_cache == "always").parts(parts)
+            for some in paged(parts, _PAGE):
+                yield Page([entry for part in some for entry in entries(part, algorithm)])
+            if seen is not None:
+                self._walks[threading.get_ident(), key_of(root)] = seen.walked()
         if notes := found_out.sentences():
             yield Page([], notes=notes)
 
+    def relook(self, location: Location, manifest: str) -> Relook | None:
+        """A second walk of a folder, which tells what changed since one that made a manifest; None if none is known."""
+        root = path_of(location.key)
+        with ExitStack() as stack:
+            if not os.path.isdir(root) or (seen := self._seen(root, stack)) is None:
+                return None
+            walk = seen.walk_to(manifest)
+            if walk is None:
+                return None
+            stack.pop_all()
+            return Relook(seen, walk, root, self.settings)
 
-_SPECIAL = "Left out, because FIFOs, sockets and devices have no content to record"
-_FOLDER_LINK = "Left out, because links to folders are not walked into"
-_LINK = "Left out, because the setting symlinks is 'skip'"
-_OWN_STORE = "Left out, because it is a store of refstore itself"
-_NOT_UTF8 = "Recorded with %XX for the bytes of its name that are not UTF-8"
+    def settle(self, location: Location, manifest: str) -> None:
+        """Have a later `relook` know the manifest that this thread's last walk of a folder made."""
+        walk = self._walks.pop((threading.get_ident(), location.key), None)
+        with ExitStack() as stack:
+            if walk is not None and (seen := self._seen(path_of(location.key), stack)) is not None:
+                seen.settle(walk, manifest)
+
+    def _seen(self, root: str, stack: ExitStack) -> Seen | None:
+        if self.seen_at is None or self.settings.stat_cache == "never":
+            return None
+        mode = f"{self.settings.hash} {self.settings.symlinks}"
+        return stack.enter_context(Seen(self.seen_at, mode, root.rstrip("/") + "/"))
 
 
 def _encoding_note(path: str) -> tuple[str, ...]:
     notes = Notes()
     if key_of(path).startswith("%"):
-        notes.add(_NOT_UTF8, shown(path))
+        notes.add(NOT_UTF8, shown(path))
     return notes.sentences()
-
-
-class _Walk:
-    """The files below a folder, one folder's entries at a time, and nothing held but where it stands.
-
-    Args:
-        root: The folder.
-        symlinks: As the setting of that name.
-        notes: Learns what is not taken.
-    """
-
-    def __init__(self, root: str, symlinks: str, notes: Notes) -> None:
-        self._root = root
-        self._symlinks = symlinks
-        self._notes = notes
-
-    def files(self) -> Iterator[tuple[str, str, int]]:
-        """Each file's path below the root, its path, and a guess at its size in bytes (to share out the work)."""
-        stack = [_sorted_entries(self._root)]
-        cut = len(self._root.rstrip("/")) + 1
-        try:
-            while stack:
-                entry = next(stack[-1], None)
-                if entry is None:
-                    stack.pop()
-                elif entry.is_symlink():
-                    if self._takes_link(entry.path):
-                        yield entry.path[cut:], entry.path, _WORTH_A_THREAD
-                elif entry.is_dir(follow_symlinks=False):
-                    if entry.name == _STORE:
-                        self._notes.add(_OWN_STORE, shown(entry.path))
-                    else:
-                        stack.append(_sorted_entries(entry.path))
-                elif entry.is_file(follow_symlinks=False):
-                    if not entry.path.isascii() and key_of(entry.path).startswith("%"):
-                        self._notes.add(_NOT_UTF8, shown(entry.path))
-                    yield entry.path[cut:], entry.path, _size(entry)
-                elif os.path.lexists(entry.path):
-                    self._notes.add(_SPECIAL, shown(entry.path))
-        finally:
-            for entries in stack:
-                entries.close()
-
-    def _takes_link(self, path: str) -> bool:
-        if self._symlinks == "error":
-            raise SourceUnreadable(
-                f"{shown(path)} is a symbolic link, and the setting symlinks = 'error' refuses those."
-            )
-        if self._symlinks == "skip":
-            self._notes.add(_LINK, shown(path))
-            return False
-        try:
-            mode = os.stat(path).st_mode
-        except PermissionError as error:
-            raise translated(error, path) from error
-        except OSError as error:
-            raise SourceUnreadable(
-                f"The symbolic link {shown(path)} is broken or leads to itself: remove it, or set symlinks = 'skip'."
-            ) from error
-        if stat.S_ISREG(mode):
-            return True
-        self._notes.add(_FOLDER_LINK if stat.S_ISDIR(mode) else _SPECIAL, shown(path))
-        return False
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat(follow_symlinks=False).st_size
-    except OSError:
-        return 0
-
-
-def _sorted_entries(folder: str) -> Generator[os.DirEntry[str], None, None]:
-    try:
-        with os.scandir(folder) as entries:
-            run = sorted(islice(entries, _SORTED_RUN), key=lambda entry: entry.name)
-            while len(run) == _SORTED_RUN:
-                yield from run
-                run = sorted(islice(entries, _SORTED_RUN), key=lambda entry: entry.name)
-        # With the last run in memory the descriptor is no longer needed: a deep tree holds none open.
-        yield from run
-    except OSError as error:
-        raise translated(error, folder) from error

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
-import threading
 from collections.abc import Iterator
 
+from refstore.backends.local.digests import BUFFER, FLAGS, Failed, digest
 from refstore.backends.local.paths import key_of, shown
 from refstore.backends.times import iso_from_ns
 from refstore.errors import (
@@ -22,9 +21,6 @@ from refstore.errors import (
 )
 from refstore.manifest.entry import Checksum, Object
 
-BUFFER = 1 << 20
-"""How much is read at once, in bytes."""
-
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
@@ -33,7 +29,6 @@ _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISLNK, "a symbolic link"),
 )
-_local = threading.local()
 
 
 def kind_of(mode: int) -> str | None:
@@ -71,9 +66,7 @@ def open_regular(path: str, *, follow: bool) -> tuple[int, os.stat_result]:
         SourceMissing, SourceDenied, SourceUnavailable: As the operating system says.
     """
     try:
-        descriptor = os.open(
-            path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
-        )
+        descriptor = os.open(path, FLAGS | (0 if follow else os.O_NOFOLLOW))
     except OSError as error:
         raise translated(error, path) from error
     found = os.fstat(descriptor)
@@ -99,25 +92,23 @@ def hashed(path: str, algorithm: str, *, follow: bool) -> Object:
         SourceUnreadable: It changed each time, or is no regular file.
         SourceMissing, SourceDenied, SourceUnavailable: As the operating system says.
     """
-    buffer = getattr(_local, "buffer", None)
-    if buffer is None:
-        buffer = _local.buffer = memoryview(bytearray(BUFFER))
-    for _ in range(2):
-        descriptor, before = open_regular(path, follow=follow)
-        try:
-            digest = hashlib.new(algorithm, usedforsecurity=False)
-            size = 0
-            while count := os.readv(descriptor, [buffer]):
-                digest.update(buffer[:count])
-                size += count
-            after = os.fstat(descriptor)
-        except OSError as error:
-            raise translated(error, path) from error
-        finally:
-            os.close(descriptor)
-        if _same(before, after) and size == before.st_size:
-            return as_object(path, before, Checksum(algorithm, digest.hexdigest()))
-    raise SourceUnreadable(f"{shown(path)} changes while it is read: add it when nothing writes to it any more.")
+    found = digest(path, algorithm, FLAGS | (0 if follow else os.O_NOFOLLOW))
+    if len(found) == 2:
+        raise refused(found, path)
+    value, (_, _, size, mtime_ns, _), _ = found
+    return Object(
+        "file", "", "", key_of(path), size=size, checksum=Checksum(algorithm, value), mtime=iso_from_ns(mtime_ns)
+    )
+
+
+def refused(failed: Failed, path: str) -> RefstoreError:
+    """The error of ours for a digest that could not be made."""
+    why, number = failed
+    if why == "errno":
+        return translated(OSError(number, os.strerror(number)), path)
+    if why == "mode":
+        return SourceUnreadable(f"{shown(path)} is {kind_of(number)}, not a regular file.")
+    return SourceUnreadable(f"{shown(path)} changes while it is read: add it when nothing writes to it any more.")
 
 
 class FileChunks(Iterator[bytes]):

@@ -28,6 +28,7 @@ class S3Backend(Backend):
     """
 
     schemes: ClassVar[tuple[str, ...]] = s3_endpoint.SCHEMES
+    in_parts: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -7,10 +7,16 @@ import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from refstore.backends.aio import run
+from refstore.backends.s3 import errors as s3_errors
+from refstore.backends.s3 import pages as s3_pages
+from refstore.backends.s3.direct import Direct
 from refstore.backends.s3.endpoint import address, label
+from refstore.backends.s3.signing import Credentials
+from refstore.backends.s3.throttle import Throttle
 from refstore.config import Endpoint
 
 T = TypeVar("T")
@@ -34,12 +40,47 @@ class S3Client:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.label = label(endpoint)
+        self.throttle = Throttle()
+        self.direct = Direct(self._credentials, self.throttle, endpoint.requester_pays)
         self._lock = threading.Lock()
         self._filesystem: Any = None
+        self._session: Any = None
 
     def run(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """`call`, from any thread but that of the event loop."""
         return run(self.call(operation, **parameters))
+
+    def get_object(self, **parameters: Any) -> dict[str, Any]:
+        """`run` of that operation; the first that succeeds shows `direct` the way to its bucket."""
+        return run(self._get_object(**parameters))
+
+    async def _get_object(self, **parameters: Any) -> dict[str, Any]:
+        bucket = parameters["Bucket"]
+        sent: list[Any] = []
+        sending = _SENT.set(sent)
+        try:
+            answer = await self.call("get_object", **parameters)
+        except Exception as error:
+            if s3_errors.is_overloaded(error):
+                self.throttle.slow_down()
+            raise
+        finally:
+            _SENT.reset(sending)
+        if answer.get("ResponseMetadata", {}).get("RetryAttempts"):
+            self.throttle.slow_down()
+        if sent and not self.direct.knows(bucket):
+            self.direct.learn(bucket, parameters["Key"], sent[-1], self._session.get_config_variable("ca_bundle"))
+        return answer
+
+    def _credentials(self) -> Credentials | None:
+        """What the provider's chain has now."""
+
+        async def ask() -> Any:
+            found = await self._session.get_credentials()
+            return found and await found.get_frozen_credentials()
+
+        found = run(ask())
+        return Credentials(found.access_key, found.secret_key, found.token) if found else None
 
     def discard(self, answer: dict[str, Any]) -> None:
         """Close the body of a GetObject that nobody will read."""
@@ -79,6 +120,28 @@ class S3Client:
                 return answer
         raise AssertionError("unreachable")
 
+    async def list_page(self, operation: str, bucket: str, **parameters: Any) -> s3_pages.Listed:
+        """One page of a listing. Signed, sent, retried and refused as in `call`; only a success is read by other means.
+
+        Args:
+            operation: `list_object_versions` or `list_objects_v2`.
+            bucket: Its name.
+            parameters: Of the operation, as botocore calls them.
+
+        Raises:
+            botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError: As `call`.
+        """
+        from botocore.parsers import ResponseParserError
+
+        reading = _READING.set(True)
+        try:
+            answer = await self.call(operation, Bucket=bucket, **parameters)
+        finally:
+            _READING.reset(reading)
+        if "Tree" not in answer:
+            raise ResponseParserError(f"{operation} was answered with something else than a listing")
+        return s3_pages.read(answer["Tree"], self.endpoint.name, bucket)
+
     @property
     def filesystem(self) -> Any:
         """The s3fs file system that owns the connections; none of its caches are on."""
@@ -92,11 +155,14 @@ class S3Client:
         from aiobotocore.session import AioSession
 
         endpoint, url = self.endpoint, address(self.endpoint)
-        session = AioSession(profile=endpoint.profile)
+        session = self._session = AioSession(profile=endpoint.profile)
         # Dates cost half of the time that a listing takes, and are only cut to the second here.
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
         session.register("before-call.s3.GetObject", _ask_for_checksums)
-        session.register("before-parse.s3.ListObjectVersions", _recognize_plain_listing)
+        session.register("before-send.s3.GetObject", _note_sent)
+        for listing in ("ListObjectVersions", "ListObjectsV2"):
+            # by the wildcard it comes before botocore's own, which parses the body to see whether it is an error
+            session.register(f"before-parse.*.{listing}", _read_listing)
         session.register("needs-retry.s3", _give_up_on_closed_doors)
         path_style = endpoint.path_style if endpoint.path_style is not None else (True if url else None)
         region = endpoint.region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
@@ -123,6 +189,8 @@ class S3Client:
         )
 
 
+_SENT: ContextVar[list[Any] | None] = ContextVar("refstore_notes_sent", default=None)
+_READING: ContextVar[bool] = ContextVar("refstore_reads_listing", default=False)
 _PAID = {"list_object_versions", "list_objects_v2", "head_object", "get_object"}
 
 
@@ -142,10 +210,20 @@ def _ask_for_checksums(params: dict[str, Any], **_: Any) -> None:
     params["headers"]["x-amz-checksum-mode"] = "ENABLED"
 
 
-def _recognize_plain_listing(response_dict: Any, customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Some services take no notice of `?versions`: their answer has another form, in which nothing is found."""
-    if b"<ListBucketResult" in bytes(response_dict["body"][:1000]):
-        customized_response_dict["PlainListing"] = True
+def _note_sent(request: Any, **_: Any) -> None:
+    sent = _SENT.get()
+    if sent is not None:
+        sent.append(request)
+
+
+def _read_listing(response_dict: Any, customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Take the body of a listing away from botocore's parser, and put its tree into the answer."""
+    if response_dict["status_code"] != 200 or not _READING.get():
+        return
+    tree = s3_pages.tree(bytes(response_dict["body"]))
+    if tree is not None:
+        customized_response_dict["Tree"] = tree
+        response_dict["body"] = b"<Read/>"
 
 
 def _give_up_on_closed_doors(attempts: int, caught_exception: Any = None, **_: Any) -> None:

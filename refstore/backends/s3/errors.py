@@ -72,6 +72,11 @@ def is_shut_out(error: BaseException) -> bool:
     return code(error) in _BAD_CREDENTIALS
 
 
+def is_overloaded(error: BaseException) -> bool:
+    """Whether the service was asked too much."""
+    return status(error) in (429, 503) or code(error) in ("SlowDown", "Throttling", "RequestLimitExceeded")
+
+
 def deleted(uri: str) -> SourceMissing:
     """The error for an object that a delete marker hides."""
     return SourceMissing(
@@ -154,7 +159,7 @@ def _unanswered(error: Exception, uri: str, place: str) -> RefstoreError:
 
     if isinstance(error, (b.NoCredentialsError, b.NoAuthTokenError)):
         return CredentialsMissing(
-            f"No credentials were found to read {uri}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, use "
+            f"No credentials were found for {uri}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, use "
             "AWS_PROFILE, log in with `aws sso login`, or, for a public bucket, set anonymous = true in an "
             "[endpoints.NAME] for it."
         )

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import replace
 from typing import Any
 
+from refstore.backends import aio
 from refstore.backends.base import Page
-from refstore.backends.s3 import answers as s3_answers
 from refstore.backends.s3 import errors as s3_errors
 from refstore.backends.s3.client import S3Client
+from refstore.backends.s3.pace import Pace
+from refstore.backends.s3.pages import Listed
+from refstore.backends.s3.ranges import OutOfOrderError, Ranges, Survey, level_of
 from refstore.errors import SourceUnavailable
 from refstore.manifest.entry import Entry, Object
 
 PAGE = 1000
+_AHEAD = 2
+"""Pages that wait for who lists; while they do, no more are asked for."""
+
 _FOLDER = "_$folder$"
 
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """One answer: the current objects in it, and where the next one begins (None: nowhere)."""
-
-    objects: list[Object]
-    next: dict[str, str] | None
+Put = Callable[[Listed], Awaitable[None]]
 
 
 class Listing:
@@ -44,46 +45,29 @@ class Listing:
         self._notes: list[str] = []
 
     def pages(self) -> Generator[Page, None, None]:
-        """The pages; a page of old versions alone is empty. While one is in use the next is fetched.
+        """The pages; a page of old versions alone is empty. While one is in use the next ones are fetched.
 
         Raises:
             SourceMissing, SourceDenied, CredentialsMissing, SourceUnavailable: As `Backend.find` does.
         """
-        waiting = self._client.start(self._first())
-        seen: set[int] = set()
-        before: set[str] = set()
+        queue: asyncio.Queue[Listed | Exception | None] = asyncio.Queue(_AHEAD)
+        listing = self._client.start(self._fill(queue))
         told = False
         try:
-            while True:
+            while (listed := aio.run(queue.get())) is not None:
                 with self._translating():
-                    rows = waiting.result()
-                if rows.next is not None:
-                    self._check_advance(rows.next, seen)
-                    waiting = self._client.start(self._fetch(rows.next))
-                # Some services give a key twice, mostly at the border of two pages.
-                by_key = {obj.key: obj for obj in rows.objects}
-                page = self._page([obj for key, obj in by_key.items() if key not in before])
-                before = set(by_key)
+                    if isinstance(listed, Exception):
+                        raise listed
+                page = self._page(listed.objects)
                 if not told and any(entry.object.version is None for entry in page.entries):
                     told = True
                     page = Page(page.entries, page.markers, (*page.notes, *self._why_unpinned()))
                 yield page
-                if rows.next is None:
-                    return
         finally:
-            waiting.cancel()
+            listing.cancel()
 
     def _translating(self) -> Any:
         return s3_errors.translating(self._uri, self._bucket, self._client.label, "s3:ListBucket")
-
-    def _check_advance(self, token: dict[str, str], seen: set[int]) -> None:
-        mark = hash(tuple(sorted(token.items())))
-        if mark in seen:
-            raise SourceUnavailable(
-                f"{self._client.label} goes in circles when it lists {self._uri}: it gave the same continuation twice. "
-                "That is a fault of the service; a smaller prefix may work."
-            )
-        seen.add(mark)
 
     def _page(self, objects: list[Object]) -> Page:
         entries, markers, start = [], 0, len(self._prefix)
@@ -100,14 +84,52 @@ class Listing:
             return tuple(self._notes)
         return (unversioned(self._bucket),)
 
-    async def _first(self) -> _Rows:
+    async def _fill(self, queue: asyncio.Queue[Listed | Exception | None]) -> None:
+        try:
+            await self._list(queue.put)
+        except Exception as error:  # noqa: BLE001 - it is raised where the queue is read
+            await queue.put(error)
+        else:
+            await queue.put(None)
+
+    async def _list(self, put: Put) -> None:
+        """A chain of pages; where it waits for latency alone, several chains at once, each for some folders."""
+        pace, seen, before = Pace(), set[int](), set[str]()
+        survey: Survey | None = None
+        page = await pace.timed(self._first())
+        while True:
+            # Some services give a key twice, mostly at the border of two pages.
+            kept = {obj.key: obj for obj in page.objects if obj.key not in before}
+            before = set(page.keys)
+            await put(replace(page, objects=list(kept.values())))
+            if not page.truncated:
+                return
+            if survey is not None:
+                ranges = Ranges(survey, page, self._prefix, self._behind, put)
+                try:
+                    done = await ranges.run()
+                except OutOfOrderError:
+                    done = False
+                    pace.give_up()
+                if done:
+                    if ranges.last is None:
+                        return
+                    page, survey = await pace.timed(self._behind(ranges.last, None)), None
+                    continue
+            level = level_of(page, self._prefix) if pace.is_far else None
+            following = asyncio.ensure_future(pace.timed(self._behind("", page, seen)))
+            try:
+                survey = None if level is None else await self._survey(level, page.keys[-1], pace)
+                page = await following
+            finally:
+                following.cancel()
+
+    async def _first(self) -> Listed:
         """The first page, and with it the decision how the rest is listed."""
         from botocore.exceptions import ClientError
 
         try:
-            answer = await self._client.call(
-                "list_object_versions", Bucket=self._bucket, MaxKeys=PAGE, Prefix=self._prefix or None
-            )
+            listed = await self._ask("list_object_versions")
         except ClientError as error:
             denied = s3_errors.status(error) == 403 and s3_errors.code(error) in ("AccessDenied", "403")
             if (
@@ -118,41 +140,50 @@ class Listing:
                 raise
             reason = "the account lacks s3:ListBucketVersions" if denied else "the service can't list versions"
         else:
-            if not answer.get("PlainListing"):
-                return self._rows(answer)
+            if not listed.plain:
+                return listed
             reason = "the service can't list versions"
         self._with_versions = False
         self._notes.append(
             f"Objects in the bucket {self._bucket!r} are pinned by ETag only and not by version, because {reason}: an "
             "overwrite will be noticed, but the old bytes may not be had back."
         )
-        return await self._fetch({})
+        return await self._ask("list_objects_v2")
 
-    async def _fetch(self, token: dict[str, str]) -> _Rows:
+    async def _behind(self, key: str, page: Listed | None, seen: set[int] | None = None) -> Listed:
+        """The page that follows a page, or, without one, the page that begins behind a key."""
         operation = "list_object_versions" if self._with_versions else "list_objects_v2"
-        return self._rows(
-            await self._client.call(operation, Bucket=self._bucket, MaxKeys=PAGE, Prefix=self._prefix or None, **token)
-        )
-
-    def _rows(self, answer: dict[str, Any]) -> _Rows:
-        endpoint = self._client.endpoint.name
-        names: tuple[tuple[str, str], ...]
-        if self._with_versions:
-            rows = [row for row in answer.get("Versions", ()) if row.get("IsLatest")]
-            names = (("KeyMarker", "NextKeyMarker"), ("VersionIdMarker", "NextVersionIdMarker"))
-        else:
-            rows = answer.get("Contents", [])
-            names = (("ContinuationToken", "NextContinuationToken"),)
-        objects = [s3_answers.listed(endpoint, self._bucket, row) for row in rows]
-        if not answer.get("IsTruncated"):
-            return _Rows(objects, None)
-        token = {name: answer[field] for name, field in names if answer.get(field)}
-        if not token:
+        if page is None:
+            return await self._ask(operation, **{"KeyMarker" if self._with_versions else "StartAfter": key})
+        if not page.next:
             raise SourceUnavailable(
                 f"{self._client.label} cut its listing of {self._uri} short without saying where it goes on: that is a "
                 "fault of the service."
             )
-        return _Rows(objects, token)
+        if seen is not None:
+            mark = hash(tuple(sorted(page.next.items())))
+            if mark in seen:
+                raise SourceUnavailable(
+                    f"{self._client.label} goes in circles when it lists {self._uri}: it gave the same continuation "
+                    "twice. That is a fault of the service; a smaller prefix may work."
+                )
+            seen.add(mark)
+        return await self._ask(operation, **page.next)
+
+    async def _survey(self, level: str, after: str, pace: Pace) -> Survey | None:
+        """The folders of a level, where asking for them took as long as a whole page: then latency is the limit."""
+        try:
+            listed = await pace.timed(
+                self._ask("list_objects_v2", Prefix=level or None, Delimiter="/", StartAfter=after), survey=True
+            )
+            return Survey(level, listed.prefixes, listed.truncated) if pace.is_latency else None
+        except Exception:  # noqa: BLE001 - who may not ask this way lists without it
+            pace.give_up()
+            return None
+
+    async def _ask(self, operation: str, **parameters: Any) -> Listed:
+        asked = {"Prefix": self._prefix or None, **parameters}
+        return await self._client.list_page(operation, self._bucket, MaxKeys=PAGE, **asked)
 
 
 def unversioned(bucket: str) -> str:

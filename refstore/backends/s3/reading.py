@@ -27,7 +27,12 @@ def read(client: S3Client, obj: Object, uri: str, start: int, length: int | None
         parameters["Range"] = f"bytes={start}-" + ("" if length is None else str(start + length - 1))
     # Before the body is under way: readers waiting for a second connection with one in hand could block each other.
     part_size = _part_size(client, obj) if length is None else None
-    answer = _get(client, obj, uri, parameters)
+    with client.throttle:
+        direct = client.direct.get(obj, uri, start, length)
+        if direct is not None:
+            chunks, answer = direct
+            return Reading(chunks, s3_answers.proofs(obj, answer, whole=not ranged, part_size=part_size))
+        answer = _get(client, obj, uri, parameters)
     body = answer["Body"]
     try:
         expected = _check(client, obj, uri, answer, start, length)
@@ -62,7 +67,7 @@ def _get(client: S3Client, obj: Object, uri: str, parameters: dict[str, str]) ->
         pinned = {"IfMatch": f'"{obj.etag}"'}
     permission = "s3:GetObjectVersion" if obj.version else "s3:GetObject"
     try:
-        return client.run("get_object", **parameters, **pinned)
+        return client.get_object(**parameters, **pinned)
     except ClientError as error:
         gone = s3_errors.status(error) in (404, 412) and s3_errors.code(error) != "NoSuchBucket"
         answer = None
@@ -92,7 +97,7 @@ def _get(client: S3Client, obj: Object, uri: str, parameters: dict[str, str]) ->
 def _retried(client: S3Client, obj: Object, parameters: dict[str, Any]) -> dict[str, Any] | None:
     """Another way to the recorded bytes; None if it leads nowhere."""
     try:
-        answer = client.run("get_object", **parameters)
+        answer = client.get_object(**parameters)
     except Exception:  # noqa: BLE001 - it was only a hope; the first answer is the one to report
         return None
     now = s3_answers.headed(obj.endpoint, obj.bucket, obj.key, answer)

@@ -1,0 +1,144 @@
+"""Folders with the digests of their files: from the stat cache where it knows them, else made some way ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from refstore.backends.local.hashing import BATCH, LARGE, Hashing
+from refstore.backends.local.paths import key_of, readable
+from refstore.backends.local.reading import refused
+from refstore.backends.local.seen import Seen, is_racy
+from refstore.backends.local.walk import Part, Run
+from refstore.backends.times import iso_from_ns
+from refstore.manifest.entry import Checksum, Entry, Object
+from refstore.mounts import is_network
+
+_AHEAD = 16 * BATCH
+
+
+class Digesting:
+    """Has the digests of runs made.
+
+    Args:
+        hashing: Makes them.
+        seen: Knows some of them, and learns the others; None for no cache.
+        anywhere: Whether it may know files on network file systems too.
+    """
+
+    def __init__(self, hashing: Hashing, seen: Seen | None, *, anywhere: bool) -> None:
+        self._hashing, self._seen, self._anywhere = hashing, seen, anywhere
+        self._local: dict[int, bool] = {}
+
+    def parts(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """The same parts in the same order, with all digests in them. Holds a few thousand files.
+
+        Raises:
+            SourceError: One can't be made.
+        """
+        ahead: deque[tuple[Part, int]] = deque()
+        weight = 0
+        for part in parts:
+            cost = 0 if part[0].begun else self._begin(part[0])
+            weight += cost
+            ahead.append((part, cost))
+            while weight >= _AHEAD and ahead:
+                yield self._end(ahead[0][0])
+                weight -= ahead.popleft()[1]
+        for part, _ in ahead:
+            yield self._end(part)
+
+    def whole(self, run: Run) -> Run:
+        """A run with all its digests."""
+        if not run.begun:
+            self._begin(run)
+        return self._end((run, 0, len(run.names)))[0]
+
+    def _begin(self, run: Run) -> int:
+        """Ask for what the cache does not know; how many files wait."""
+        run.begun = True
+        run.sums = [None] * len(run.names)
+        if self._seen is not None and self._may_know(run):
+            run.changed = not self._seen.know(run)
+            if not run.changed:
+                return 0
+        small: list[int] = []
+        for at, value in enumerate(run.sums):
+            if value is not None:
+                continue
+            if run.keys[at][2] >= LARGE:
+                run.awaited.append(([at], self._hashing.one(run.folder + run.names[at])))
+                continue
+            small.append(at)
+            if len(small) == BATCH:
+                self._ask(run, small)
+                small = []
+        if small:
+            self._ask(run, small)
+        return sum(len(places) for places, _ in run.awaited)
+
+    def _ask(self, run: Run, places: list[int]) -> None:
+        run.awaited.append((places, self._hashing.few(run.folder, [run.names[at] for at in places])))
+
+    def _end(self, part: Part) -> Part:
+        run, start, stop = part
+        while run.awaited and None in run.sums[start:stop]:
+            places, future = run.awaited.popleft()
+            for at, found in zip(places, future.result(), strict=True):
+                if len(found) == 2:
+                    raise refused(found, run.folder + run.names[at])
+                run.sums[at], run.keys[at], look = found
+                if is_racy(run.keys[at], look):
+                    run.racy.add(at)
+        if run.changed and stop == len(run.names):
+            assert self._seen is not None
+            self._seen.keep(run)
+            run.changed = False
+        return part
+
+    def _may_know(self, run: Run) -> bool:
+        """Whether all files of a run lie where no other machine writes."""
+        if self._anywhere:
+            return True
+        for device in {key[0] for key in run.keys}:
+            if device not in self._local:
+                at = next(at for at, key in enumerate(run.keys) if key[0] == device)
+                self._local[device] = not is_network(run.folder + run.names[at])
+            if not self._local[device]:
+                return False
+        return True
+
+
+def entries(part: Part, algorithm: str | None) -> list[Entry]:
+    """The entries of some files; `algorithm` is that of their digests, None where there are none."""
+    run, start, stop = part
+    folder, before = key_of(run.folder), readable(run.before)
+    plain = not folder.startswith("%")
+    out = []
+    for at in range(start, stop):
+        name, key = run.names[at], run.keys[at]
+        if plain and name.isascii():
+            path, place = before + name, folder + name
+        else:
+            path, place = readable(run.before + name), key_of(run.folder + name)
+        value = run.sums[at] if algorithm is not None else None
+        checksum = Checksum(algorithm, value) if algorithm is not None and value is not None else None
+        out.append(Entry(path, Object("file", "", "", place, key[2], None, None, checksum, iso_from_ns(key[3]))))
+    return out
+
+
+def paged(parts: Iterable[Part], size: int) -> Iterator[list[Part]]:
+    """Parts in groups of so many files; those that reach beyond one are cut."""
+    held: list[Part] = []
+    count = 0
+    for run, start, stop in parts:
+        while start < stop:
+            end = min(stop, start + size - count)
+            held.append((run, start, end))
+            count += end - start
+            start = end
+            if count == size:
+                yield held
+                held, count = [], 0
+    if held:
+        yield held
