@@ -48,6 +48,7 @@ __all__ = [
     "Store",
     "Version",
     "__version__",
+    "clone",
     "create",
     "errors",
     "finish",
@@ -102,6 +103,19 @@ def create(path: str | os.PathLike[str] | None = None) -> Store:
     from refstore.store import Store
 
     return Store.create(path)
+
+
+def clone(url: str, path: str | os.PathLike[str] | None = None, *, content: bool = False) -> Store:
+    """Make a store that has what a remote has: `refstore clone`. See `Store.clone`.
+
+    Raises:
+        UsageError: There is a store in that folder already.
+        SourceMissing: There is no remote at the URL.
+        AccessError, SourceUnavailable, RemoteCorrupt: It can't be read.
+    """
+    from refstore.store import Store
+
+    return Store.clone(url, path, content=content)
 
 
 def init(

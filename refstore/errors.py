@@ -14,7 +14,8 @@
     │   ├── DuplicatePath                  two objects would have one path in the artifact
     │   ├── TypeConflict                   an artifact has one type for good
     │   ├── ArtifactNotLoggedError         a draft was asked for what only a version has
-    │   └── ArtifactFinalizedError         a version was asked to change
+    │   ├── ArtifactFinalizedError         a version was asked to change
+    │   └── ReadOnly (OSError)             something was to be written to refstore://
     ├── NotFound (LookupError)         3   a name that the catalog does not have
     │   ├── StoreNotFound                  no .refstore/ here or above
     │   ├── ArtifactNotFound               no such project, artifact, version, alias or file
@@ -23,6 +24,7 @@
     ├── SourceError                    4   the outside does not hold what was asked for
     │   ├── SourceMissing (FileNotFoundError)   gone, or never there
     │   │   └── NothingToAdd (ValueError)           what a draft was to take in is not there
+    │   ├── SourceGone (OSError)           what refstore:// lists is gone from its source
     │   ├── SourceChanged                  overwritten: other bytes than those recorded
     │   ├── SourceUnreadable               there, but not as a readable file (special file, archived object)
     │   └── ChecksumMismatch               the bytes that arrived are not those recorded
@@ -38,6 +40,7 @@
     │   └── CheckoutIncomplete             some files failed; each is listed
     └── StoreError                     8   the store itself
         ├── CatalogCorrupt                 a record or the index is damaged
+        ├── RemoteCorrupt                  a remote holds what can't be believed; nothing of it was taken in
         ├── CatalogTooNew                  written by a newer refstore
         ├── StoreLocked                    another process holds the store for too long
         └── StorageFull                    no space left, or the disk refuses to write
@@ -47,6 +50,7 @@ An interrupt (Ctrl-C) ends with 130, and a failed `verify` or a drifted `status`
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -114,6 +118,14 @@ class ArtifactFinalizedError(UsageError):
     """Something was to be added to a version, or removed from it: make a draft of it with `new_draft`."""
 
 
+class ReadOnly(UsageError, OSError):
+    """Something was to be written to ``refstore://``; its ``errno`` is ``EROFS``."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.EROFS
+
+
 class NotFound(RefstoreError, LookupError):
     """The catalog has nothing of that name."""
 
@@ -151,6 +163,14 @@ class SourceMissing(SourceError, FileNotFoundError):
 
 class NothingToAdd(SourceMissing, ValueError):
     """What a draft was to take in is not there."""
+
+
+class SourceGone(SourceError, OSError):
+    """What ``refstore://`` lists is gone from its source.
+
+    No FileNotFoundError: who reads arrays chunk by chunk (zarr) takes that for a chunk that was never written, and
+    fills it with zeros.
+    """
 
 
 class SourceChanged(SourceError):
@@ -231,6 +251,10 @@ class CatalogCorrupt(StoreError):
     """A record or the index is damaged."""
 
 
+class RemoteCorrupt(StoreError):
+    """A remote holds something that is damaged or can't be believed. Nothing of that was taken in."""
+
+
 class CatalogTooNew(StoreError):
     """The catalog was written by a newer refstore than this one."""
 
@@ -245,7 +269,7 @@ class StorageFull(StoreError):
 
 def __getattr__(name: str) -> type[RefstoreError]:
     # W&B's names, for `except wandb.errors.CommError`: what it raises where a name means nothing, and its base.
-    found = {"CommError": NotFound, "Error": RefstoreError}.get(name)
+    found = {"CommError": NotFound, "Error": RefstoreError, "WaitTimeoutError": StoreLocked}.get(name)
     if found is None:
         raise AttributeError(f"module 'refstore.errors' has no attribute {name!r}")
     return found

@@ -27,6 +27,15 @@ def _check(kind: str, text: str) -> str:
     return text
 
 
+def check_part(name: str) -> str:
+    """The name itself, if an entity, a project, an artifact or a run may have it: it is also a safe file name.
+
+    Raises:
+        InvalidName: It may not.
+    """
+    return _check("catalog", name)
+
+
 def check_alias(alias: str) -> str:
     """The alias itself, if it may be one.
 
@@ -152,3 +161,15 @@ def parse_version(text: str, *, entity: str = "", project: str = DEFAULT_PROJECT
     if match := _VERSION.fullmatch(selector):
         return VersionName(artifact, number=int(match[1]))
     return VersionName(artifact, alias=check_alias(selector))
+
+
+def split_file_path(path: str) -> tuple[str, str] | None:
+    """Part `vision/mnist:v3/train/a.csv` into the name of a version and a path in it; None where it names no version.
+
+    The name ends with the first of three parts that holds a `:` or `@`; what follows is never read as a name.
+    """
+    parts = path.split("/")
+    for end, part in enumerate(parts[:3], 1):
+        if ":" in part or "@" in part:
+            return "/".join(parts[:end]), "/".join(parts[end:])
+    return None

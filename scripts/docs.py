@@ -142,6 +142,8 @@ def _exit_codes() -> list[str]:
         meaning = inspect.cleandoc(first.__doc__ or "").partition("\n")[0].rstrip(".")
         if code == 4:
             meaning += "; also what `status`, `verify` and `doctor` end with where something drifted or does not work"
+        if code == 8:
+            meaning += "; also what `fsck` ends with where something is wrong and was not repaired"
         rows.append(f"| {code} | {meaning} | {', '.join(f'`{c.__name__}`' for c in [first, *rest])} |")
     rows += [
         "| 70 | a bug in refstore: please report it | |",
@@ -164,6 +166,10 @@ def api_page() -> str:
     from refstore.config import Endpoint, Settings
     from refstore.manifest.diff import Change
     from refstore.manifest.entry import Checksum, Entry, Object, Pin
+    from refstore.sync.finding import Finding
+    from refstore.sync.follow import Synced
+    from refstore.sync.fsck import Fsck
+    from refstore.sync.pack import Packed
     from refstore.tracking.collections import ArtifactCollection
     from refstore.tracking.manifest import ArtifactManifest
     from refstore.tracking.past_run import PastRun
@@ -175,7 +181,7 @@ def api_page() -> str:
         values.append(getattr(__import__(module, fromlist=[name]), name))
     from refstore.backends.base import Check, Diagnosis
 
-    values += [Diagnosis, Check, Settings, Endpoint]
+    values += [Synced, Fsck, Finding, Packed, Diagnosis, Check, Settings, Endpoint]
     out = [
         "# Python API\n",
         NOTE,

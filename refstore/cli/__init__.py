@@ -5,6 +5,7 @@ May import everything. Never holds a rule of its own about stores, sources or ve
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 
@@ -17,7 +18,19 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; `refstore.errors` and `docs/cli.md` list them.
     """
+    words = sys.argv[1:] if words is None else words
+    if list(words) == ["--version"]:
+        # What scripts and prompts ask for needs none of what follows.
+        print_version()
+        return 0
     from refstore.cli.app import app
     from refstore.cli.ending import run
 
     return run(app, words)
+
+
+def print_version() -> None:
+    """`refstore 0.1.0`."""
+    from refstore.version_number import __version__
+
+    print(f"refstore {__version__}")

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refstore.cli.options import (
-    Aliases,
-    AllowEmpty,
-    ArtifactOption,
-    Description,
-    DryRun,
-    Exclude,
-    Include,
-    Json,
-    MaxObjects,
-    Metadata,
-    PrefixInArtifact,
-    Quiet,
-    Tags,
-    TypeOption,
-    open_store,
-    short,
-)
+from refstore.cli.groups import ChoiceOptions, LabelOptions, with_groups
+from refstore.cli.options import ArtifactOption, DryRun, Json, Quiet, open_store, short
 from refstore.cli.output import Output, coloured, count, printable, size
-from refstore.errors import UsageError
 
 if TYPE_CHECKING:
     from refstore.store import Store
@@ -38,8 +20,8 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Give the commands of this file to the application."""
     app.command()(init)
-    app.command()(add)
-    app.command()(put)
+    app.command()(with_groups(add))
+    app.command()(with_groups(put))
 
 
 def init(
@@ -61,12 +43,32 @@ def init(
 
     out = Output(json, quiet)
     with refstore.create(path or context.obj.store) as store:
-        out.record({"store": str(store.folder), "created": store.created})
+        command, ignored = _commit(store)
+        out.record({"store": str(store.folder), "created": store.created, "commit": command})
         if not quiet:
             made = "Made a store in" if store.created else "There is a store already in"
             out.say(f"{made} {printable(str(store.folder))}")
+            if command is not None:
+                out.say(f"Commit it with your code: {printable(command)}")
+        out.notes(ignored)
         if store.created:
             _note_outer(store, out)
+
+
+def _commit(store: Store) -> tuple[str | None, list[str]]:
+    """The command by which git takes what is to be committed, and a note where it would not; None outside of git."""
+    import os
+    import shlex
+
+    from refstore.sync.history import History
+
+    history = History.of(store.folder)
+    if history is None:
+        return None, []
+    rule = history.ignores()
+    notes = [f"Git ignores the catalog, by the rule {rule}: take that out, or it is never committed."] if rule else []
+    paths = [store.folder, *(path for path in [store.root / ".refstore.toml"] if path.exists())]
+    return shlex.join(["git", "add", *map(os.path.relpath, paths)]), notes
 
 
 def _note_outer(store: Store, out: Output) -> None:
@@ -92,12 +94,8 @@ def add(
         ),
     ],
     name: ArtifactOption,
-    type: TypeOption = None,
-    alias: Aliases = None,
-    tag: Tags = None,
-    description: Description = None,
-    metadata: Metadata = None,
-    max_objects: MaxObjects = None,
+    labels: LabelOptions,
+    choice: ChoiceOptions,
     checksum: Annotated[
         bool,
         typer.Option(
@@ -105,10 +103,6 @@ def add(
             help="Whether to read files and web pages for their checksum, where the service has none.",
         ),
     ] = True,
-    include: Include = None,
-    exclude: Exclude = None,
-    prefix: PrefixInArtifact = "",
-    allow_empty: AllowEmpty = False,
     dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -126,37 +120,21 @@ def add(
             result = store.add(
                 uris,
                 name=name,
-                type=type,
-                aliases=alias or (),
-                tags=tag or (),
-                description=description,
-                metadata=_metadata(metadata),
-                max_objects=max_objects,
+                **labels.arguments(),
+                **choice.arguments(),
                 checksum=checksum,
-                include=include or (),
-                exclude=exclude or (),
-                prefix=prefix,
-                allow_empty=allow_empty,
                 dry_run=dry_run,
                 progress=progress,
             )
-        _print_added(store, result, out)
+        print_added(store, result, out)
 
 
 def put(
     context: typer.Context,
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files and folders to store.", show_default=False)],
     name: ArtifactOption,
-    type: TypeOption = None,
-    alias: Aliases = None,
-    tag: Tags = None,
-    description: Description = None,
-    metadata: Metadata = None,
-    max_objects: MaxObjects = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    prefix: PrefixInArtifact = "",
-    allow_empty: AllowEmpty = False,
+    labels: LabelOptions,
+    choice: ChoiceOptions,
     dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -174,44 +152,16 @@ def put(
             result = store.put(
                 paths,
                 name=name,
-                type=type,
-                aliases=alias or (),
-                tags=tag or (),
-                description=description,
-                metadata=_metadata(metadata),
-                max_objects=max_objects,
-                include=include or (),
-                exclude=exclude or (),
-                prefix=prefix,
-                allow_empty=allow_empty,
+                **labels.arguments(),
+                **choice.arguments(),
                 dry_run=dry_run,
                 progress=progress,
             )
-        _print_added(store, result, out)
+        print_added(store, result, out)
 
 
-def _metadata(text: str | None) -> Mapping[str, Any] | None:
-    """The JSON object after `--metadata`, or in the file that it names."""
-    if text is None:
-        return None
-    where = "--metadata"
-    if text.startswith("@"):
-        where = text[1:]
-        try:
-            text = Path(where).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise UsageError(f"The file {where} that --metadata names can't be read: {reason}.") from error
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{where} holds no JSON: {error}.") from error
-    if not isinstance(data, dict):
-        raise UsageError(f'{where} holds no JSON object: give one, as in \'{{"split": "train"}}\'.')
-    return data
-
-
-def _print_added(store: Store, result: Recorded, out: Output) -> None:
+def print_added(store: Store, result: Recorded, out: Output) -> None:
+    """What was recorded, or would be: for `add`, `put` and `import`."""
     from refstore.cli.reading import change_lines
     from refstore.cli.shapes import added_json, change_json
 

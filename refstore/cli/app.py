@@ -1,4 +1,4 @@
-"""The application: the global options, and every command in the order in which `--help` lists them."""
+"""The application: the global options. `refstore.cli.commands` has the commands."""
 
 from __future__ import annotations
 
@@ -6,20 +6,9 @@ from typing import Annotated
 
 import typer
 
-from refstore.cli import (
-    adding,
-    artifact,
-    changing,
-    checking,
-    expiring,
-    importing,
-    keeping,
-    lineage,
-    reading,
-    running,
-    runs,
-)
-from refstore.cli.ending import Commands, Session
+from refstore.cli import print_version
+from refstore.cli.commands import Commands
+from refstore.cli.ending import Session
 from refstore.cli.options import StorePath
 
 app = typer.Typer(
@@ -35,9 +24,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from refstore.version_number import __version__
-
-        print(f"refstore {__version__}")
+        print_version()
         raise typer.Exit
 
 
@@ -54,7 +41,3 @@ def root(
     session.store = store
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-for group in (adding, checking, reading, changing, running, runs, lineage, artifact, importing, expiring, keeping):
-    group.register(app)

@@ -68,7 +68,7 @@ def put(
 
     The same as add for a URI and put for a path.
     """
-    from refstore.cli.adding import _print_added
+    from refstore.cli.adding import print_added
     from refstore.cli.bars import bar
     from refstore.errors import UsageError
 
@@ -87,7 +87,7 @@ def put(
                 max_objects=max_objects,
                 progress=progress,
             )
-        _print_added(store, result, out)
+        print_added(store, result, out)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-import typer.core
+import typer.main
 
 from refstore.cli.completing import whole_words
 from refstore.cli.output import print_json, printable, size, when
@@ -31,12 +31,6 @@ TOLD_IN_FULL = 3
 """How many files the reason is told for that shuts out all of them."""
 DRIFTED = 4
 """`status`, `verify` and `doctor` end with it where they found what they look for."""
-
-ORDER = (
-    *("init", "add", "put", "checkout", "ls", "show", "log", "diff", "status", "verify"),
-    *("alias", "tag", "describe", "rm", "run", "runs", "lineage", "artifact", "import", "gc"),
-    *("cache", "config", "doctor"),
-)
 
 # Typer carries its own copy of click since 0.26; this finds the base of usage errors in either.
 _UsageTrouble: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -57,8 +51,17 @@ class Session:
     @property
     def json(self) -> bool:
         """Whether `--json` was asked for, known even where the words make no sense otherwise."""
+        return "--json" in self._own
+
+    @property
+    def quiet(self) -> bool:
+        """Whether `--quiet` was asked for."""
+        return bool({"--quiet", "-q"} & set(self._own))
+
+    @property
+    def _own(self) -> list[str]:
         words = self.words
-        return "--json" in (words[: words.index("--")] if "--" in words else words)
+        return words[: words.index("--")] if "--" in words else words
 
 
 def run(app: typer.Typer, words: Sequence[str] | None) -> int:
@@ -75,21 +78,6 @@ def run(app: typer.Typer, words: Sequence[str] | None) -> int:
             return code if isinstance(code, int) else 0
     except typer.Exit as ending:
         return int(ending.exit_code)
-
-
-class Commands(typer.core.TyperGroup):
-    """The group of all commands. It handles what they raise before Typer does, which has words of its own for it."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The names of all commands, in the order of a person's work."""
-        names = super().list_commands(ctx)
-        return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        session: Session = ctx.obj
-        with endings(session):
-            return super().invoke(ctx)
 
 
 @contextmanager

@@ -1,24 +1,14 @@
-"""`import wandb`, `import dvc`: references that other tools recorded become versions."""
+"""`import wandb`, `import dvc`, `import jsonl`: references in files of other tools, or in an export, as versions."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from refstore.cli.options import (
-    Aliases,
-    ArtifactOption,
-    Description,
-    DryRun,
-    Json,
-    Metadata,
-    Quiet,
-    Tags,
-    TypeOption,
-    open_store,
-)
+from refstore.cli.groups import LabelOptions, with_groups
+from refstore.cli.options import ArtifactOption, DryRun, Json, Quiet, open_store
 from refstore.cli.output import Output
 
 app = typer.Typer(
@@ -46,76 +36,48 @@ def import_(context: typer.Context) -> None:
         print(context.get_help())
 
 
-@app.command()
-def wandb(
-    context: typer.Context,
-    manifest: Annotated[
-        Path,
-        typer.Argument(metavar="MANIFEST.json", help="A manifest of a W&B artifact, version 1.", show_default=False),
-    ],
-    name: ArtifactOption,
-    type: TypeOption = None,
-    alias: Aliases = None,
-    tag: Tags = None,
-    description: Description = None,
-    metadata: Metadata = None,
-    skip_content: SkipContent = False,
-    dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make a version of the references in a W&B manifest.
-
-    No data is touched, and no request is made.
-    """
-    from refstore.cli.adding import _metadata, _print_added
-
-    with open_store(context) as store:
-        result = store.import_wandb(
-            manifest,
-            name=name,
-            type=type,
-            aliases=alias or (),
-            tags=tag or (),
-            description=description,
-            metadata=_metadata(metadata),
-            skip_content=skip_content,
-            dry_run=dry_run,
-        )
-        _print_added(store, result, Output(json, quiet))
+def _file(metavar: str, help: str) -> Any:
+    return typer.Argument(metavar=metavar, help=help, show_default=False)
 
 
-@app.command()
-def dvc(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE.dvc", help="What dvc import-url made.", show_default=False)],
-    name: ArtifactOption,
-    type: TypeOption = None,
-    alias: Aliases = None,
-    tag: Tags = None,
-    description: Description = None,
-    metadata: Metadata = None,
-    skip_content: SkipContent = False,
-    dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make a version of the references in a .dvc file.
+def _command(tool: str, file_argument: Any, help: str) -> None:
+    """Make the command for one kind of file, which `Store.import_TOOL` reads."""
 
-    No data is touched, and no request is made.
-    """
-    from refstore.cli.adding import _metadata, _print_added
+    def command(
+        context: typer.Context,
+        file: Path,
+        name: ArtifactOption,
+        labels: LabelOptions,
+        skip_content: SkipContent = False,
+        dry_run: DryRun = False,
+        json: Json = False,
+        quiet: Quiet = False,
+    ) -> None:
+        from refstore.cli.adding import print_added
 
-    with open_store(context) as store:
-        result = store.import_dvc(
-            file,
-            name=name,
-            type=type,
-            aliases=alias or (),
-            tags=tag or (),
-            description=description,
-            metadata=_metadata(metadata),
-            skip_content=skip_content,
-            dry_run=dry_run,
-        )
-        _print_added(store, result, Output(json, quiet))
+        with open_store(context) as store:
+            result = getattr(store, f"import_{tool}")(
+                file, name=name, **labels.arguments(), skip_content=skip_content, dry_run=dry_run
+            )
+            print_added(store, result, Output(json, quiet))
+
+    command.__annotations__["file"] = Annotated[Path, file_argument]
+    app.command(tool, help=help)(with_groups(command))
+
+
+_command(
+    "wandb",
+    _file("MANIFEST.json", "A manifest of a W&B artifact, version 1."),
+    "Make a version of the references in a W&B manifest.\n\nNo data is touched, and no request is made.",
+)
+_command(
+    "dvc",
+    _file("FILE.dvc", "What dvc import-url made."),
+    "Make a version of the references in a .dvc file.\n\nNo data is touched, and no request is made.",
+)
+_command(
+    "jsonl",
+    _file("FILE.jsonl", "What refstore export wrote as jsonl."),
+    "Make a version of the files in an export of refstore.\n\nNo data is touched, and no request is made. The digest "
+    "is that of the version that was exported.",
+)

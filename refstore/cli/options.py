@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from refstore.cli.ending import Session
-from refstore.cli.output import printable
+from refstore.cli.output import Output
 
 if TYPE_CHECKING:
     from refstore.store import Store
 
 
-def open_store(context: typer.Context) -> Store:
+def open_store(context: typer.Context, *, follow: bool = True) -> Store:
     """The store that `-C` names, or that of the current folder. Damaged files of its catalog are named on stderr.
+
+    Args:
+        context: Of the command.
+        follow: False to leave the index as it is for now, for commands that look after the files themselves.
 
     Raises:
         StoreNotFound: There is none.
@@ -25,11 +28,10 @@ def open_store(context: typer.Context) -> Store:
 
     session: Session = context.obj
     store = refstore.open(session.store)
-    problems = store.catalog.problems()
-    for problem in problems[:3]:
-        print(f"warning: The catalog is not whole: {printable(problem)}", file=sys.stderr)
-    if len(problems) > 3:
-        print(f"warning: {len(problems) - 3} more files of the catalog are damaged.", file=sys.stderr)
+    out = Output(quiet=session.quiet)
+    store.on_note = lambda note: out.notes([note])
+    if follow:
+        out.warn_of(store.catalog.problems())
     return store
 
 
@@ -75,6 +77,19 @@ def complete_setting(context: typer.Context, incomplete: str) -> list[str]:
     except RefstoreError:
         names = list(SCALARS)
     return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_remote(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of remotes for shell completion. Never an error."""
+    from refstore.config import load
+    from refstore.errors import RefstoreError
+    from refstore.store import find
+
+    try:
+        remotes = load(find(context.find_root().params.get("store"))).remotes
+    except RefstoreError:
+        return []
+    return [remote.name for remote in remotes if remote.name.startswith(incomplete)]
 
 
 def complete_run(context: typer.Context, incomplete: str) -> list[str]:

@@ -46,6 +46,15 @@ class Output:
             for note in notes:
                 print(f"note: {printable(note)}", file=sys.stderr)
 
+    def warn_of(self, problems: Sequence[str]) -> None:
+        """What is wrong with files of the catalog, on stderr: the first few of them in full."""
+        for problem in problems[:3]:
+            print(f"warning: The catalog is not whole: {printable(problem)}", file=sys.stderr)
+        if len(problems) > 3:
+            print(f"warning: {len(problems) - 3} more files of the catalog are damaged.", file=sys.stderr)
+        if problems:
+            print("warning: 'refstore fsck' says more, and with --repair mends what it can.", file=sys.stderr)
+
 
 def print_json(data: Mapping[str, Any]) -> None:
     """One line of JSON; ASCII, so that no terminal and no encoding can take it amiss."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -139,13 +139,20 @@ def _list_versions(store: Store, name: str, long: bool, out: Output) -> None:
 
 def _list_files(store: Store, name: str, folder: str, globs: Sequence[str], long: bool, out: Output) -> None:
     from refstore.checkout.result import uri_of
-    from refstore.cli.shapes import file_json
+    from refstore.errors import ArtifactNotFound
+    from refstore.tracking.exports.row import row
 
     prefix = folder.rstrip("/") + "/" if folder else ""
-    entries = store.version(name).files(prefix, paths=globs)
+    version = store.version(name)
+    entries = version.files(prefix, paths=globs)
+    if folder:
+        first = next(entries, None)
+        if first is None:
+            raise ArtifactNotFound(f"{version.name} has no folder {prefix!r}: see `refstore ls {version.name}`.")
+        entries = chain([first], entries)
     if out.json:
         for entry in entries:
-            out.record(file_json(entry, uri_of(entry.object, store.backends)))
+            out.record(row(entry, uri_of(entry.object, store.backends)))
         return
     if long:
         rows: Iterable[Sequence[str]] = (
@@ -166,7 +173,7 @@ def _list_files(store: Store, name: str, folder: str, globs: Sequence[str], long
     else:
         rows = ((size(entry.object.size), entry.object.pin.value, entry.path) for entry in entries)
         right = (0,)
-    _print_all(columns(rows, right=right), f"{printable(name)} has no files{' there' if folder or globs else ''}.")
+    _print_all(columns(rows, right=right), f"{printable(name)} has no files.")
 
 
 def _headed(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:

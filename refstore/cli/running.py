@@ -58,8 +58,9 @@ def run(
     """Run a command, and record what it used and what it made.
 
     The command has this terminal, gets its signals, and its exit code is returned. Inputs are recorded before it
-    starts; outputs are logged if it ends with 0, else the run has failed. It finds REFSTORE_RUN_ID and
-    REFSTORE_PROJECT in its environment.
+    starts; outputs are logged if it ends with 0, else the run has failed. A Python script that calls refstore.init()
+    goes on with this run, and may log and use more by it. The command finds REFSTORE_RUN_ID and REFSTORE_PROJECT in its
+    environment.
     """
     from refstore.cli.shapes import run_json
     from refstore.tracking.commanded import Output as Made

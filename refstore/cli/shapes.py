@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from refstore.tracking.exports.row import object_row
+
 if TYPE_CHECKING:
     from refstore.backends.base import Diagnosis
     from refstore.backends.registry import Backends
@@ -17,36 +19,18 @@ if TYPE_CHECKING:
     from refstore.checkout.status import Drift
     from refstore.checkout.verify import Verified
     from refstore.manifest.diff import Change
-    from refstore.manifest.entry import Entry, Object, Pin
+    from refstore.manifest.entry import Object, Pin
+    from refstore.sync.finding import Finding
+    from refstore.sync.follow import Synced
+    from refstore.sync.pack import Packed
+    from refstore.sync.remotes import Shared
+    from refstore.tracking.exports.export import Exported
     from refstore.tracking.result import Recorded
 
 
 def pins_json(pins: Mapping[Pin, int]) -> dict[str, int]:
     """How many files are pinned in which way."""
     return {pin.value: number for pin, number in pins.items() if number}
-
-
-def object_json(obj: Object, uri: str | None) -> dict[str, Any]:
-    """One external file."""
-    return {
-        "uri": uri,
-        "pin": obj.pin.value,
-        "size": obj.size,
-        "scheme": obj.scheme,
-        "endpoint": obj.endpoint or None,
-        "bucket": obj.bucket or None,
-        "key": obj.key or None,
-        "version": obj.version,
-        "etag": obj.etag,
-        "checksum": None if obj.checksum is None else str(obj.checksum),
-        "mtime": obj.mtime,
-        "storage_class": obj.storage_class,
-    }
-
-
-def file_json(entry: Entry, uri: str | None) -> dict[str, Any]:
-    """One file of a version: `ls NAME:VERSION`."""
-    return {"path": entry.path, **object_json(entry.object, uri)}
 
 
 def change_json(change: Change, backends: Backends) -> dict[str, Any]:
@@ -62,7 +46,7 @@ def change_json(change: Change, backends: Backends) -> dict[str, Any]:
 def _object(obj: Object | None, backends: Backends) -> dict[str, Any] | None:
     from refstore.checkout.result import uri_of
 
-    return None if obj is None else object_json(obj, uri_of(obj, backends))
+    return None if obj is None else object_row(obj, uri_of(obj, backends))
 
 
 def version_json(info: VersionInfo) -> dict[str, Any]:
@@ -88,6 +72,7 @@ def version_json(info: VersionInfo) -> dict[str, Any]:
         "run": info.run or None,
         "deleted": info.deleted,
         "renumbered_from": info.was,
+        "notes": list(info.notes),
     }
 
 
@@ -186,8 +171,8 @@ def failure_json(failure: Failure) -> dict[str, Any]:
         "uri": failure.uri,
         "kind": failure.kind,
         "message": failure.message,
-        "recorded": object_json(failure.recorded, failure.uri),
-        "found": None if failure.found is None else object_json(failure.found, None),
+        "recorded": object_row(failure.recorded, failure.uri),
+        "found": None if failure.found is None else object_row(failure.found, None),
     }
 
 
@@ -224,8 +209,56 @@ def verified_json(found: Verified) -> dict[str, Any]:
         "uri": found.uri,
         "state": found.state,
         "message": found.message or None,
-        "recorded": object_json(found.recorded, found.uri),
-        "found": None if found.found is None else object_json(found.found, None),
+        "recorded": object_row(found.recorded, found.uri),
+        "found": None if found.found is None else object_row(found.found, None),
+    }
+
+
+def exported_json(name: str, result: Exported) -> dict[str, Any]:
+    """What `export` wrote."""
+    return {
+        "name": name,
+        "format": result.format,
+        "output": None if result.path is None else str(result.path),
+        "file_count": result.files,
+        "left_out": result.left_out,
+        "notes": list(result.notes),
+    }
+
+
+def synced_json(found: Synced) -> dict[str, Any]:
+    """What `sync` brought."""
+    return {
+        "came": list(found.came),
+        "went": list(found.went),
+        "renumbered": [{"was": was, "now": now} for was, now in found.renumbered],
+        "aliases": [{"alias": alias, "version": version or None} for alias, version in found.moved],
+        "records": found.records,
+        "problems": list(found.problems),
+    }
+
+
+def finding_json(found: Finding) -> dict[str, Any]:
+    """One thing that `fsck` found."""
+    return {
+        "kind": found.kind,
+        "where": found.where,
+        "message": found.message,
+        "repaired": found.repaired,
+        "sources": list(found.sources),
+    }
+
+
+def packed_json(result: Packed) -> dict[str, Any]:
+    """What `pack` did."""
+    return {
+        "folded": result.folded,
+        "packs": result.packs,
+        "size_before": result.size_before,
+        "size_after": result.size_after,
+        "kept": result.kept,
+        "uncommitted": result.uncommitted,
+        "dry_run": result.dry_run,
     }
 
 
@@ -240,4 +273,23 @@ def diagnosis_json(uri: str, found: Diagnosis) -> dict[str, Any]:
         "key": found.location.key or None,
         "pin": found.pin.value,
         "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in found.checks],
+    }
+
+
+def shared_json(shared: Shared) -> dict[str, Any]:
+    """`push`, `pull`, `fetch` and `clone`: what was moved."""
+    records, content = shared.records, shared.content
+    return {
+        "remote": shared.name or None,
+        "url": shared.url,
+        "records": records.records,
+        "packs": records.packs,
+        "size": records.size,
+        "summary": list(getattr(records, "summary", ())),
+        "refused": [str(error) for error in records.refused],
+        "held_back": list(getattr(records, "held_back", ())),
+        "notes": list(records.notes),
+        "content": None
+        if content is None
+        else {"files": content.files, "size": content.size, "missing": content.missing_count},
     }

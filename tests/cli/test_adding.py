@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.nginx import Nginx
+
 from .conftest import Cli
 
 
@@ -14,7 +16,7 @@ def test_init_makes_a_store_and_a_second_init_says_that_it_is_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli("init").out == f"Made a store in {tmp_path}/.refstore\n"
-    assert cli("init", "--json").object == {"store": f"{tmp_path}/.refstore", "created": False}
+    assert cli("init", "--json").object == {"store": f"{tmp_path}/.refstore", "created": False, "commit": None}
 
 
 def test_a_store_inside_another_is_made_and_told(project: Path, cli: Cli) -> None:
@@ -107,6 +109,20 @@ def test_notes_go_to_stderr_and_into_the_json(project: Path, data: Path, cli: Cl
     made = cli("add", data, "--name", "y", "--json")
     assert made.err == ""
     assert made.object["notes"][0].startswith("Left out")
+
+
+def test_what_a_disk_forgets_is_told_once_where_a_reference_to_it_is_new(project: Path, data: Path, cli: Cli) -> None:
+    ran = cli("add", data, data / "raw", "--name", "x")
+    assert ran.err.count("A disk keeps no old versions") == ran.err.count("note:") == 1
+    assert "refstore put" in ran.err
+    assert cli("add", data, data / "raw", "--name", "x").err == ""
+    assert cli("put", data, "--name", "y").err == ""
+    assert cli("put", data, "--name", "z", "--dry-run").err == ""
+
+
+def test_what_a_web_server_forgets_is_told(project: Path, nginx: Nginx, cli: Cli) -> None:
+    web = nginx.folder({"a.txt": b"a"})
+    assert "A web server keeps no old versions" in cli("add", nginx.href(web, "a.txt"), "--name", "x").err
 
 
 def test_put_keeps_the_content_and_gc_leaves_what_a_version_needs(project: Path, data: Path, cli: Cli) -> None:

@@ -38,8 +38,18 @@ def test_ls_of_a_folder_or_a_glob_lists_only_those_files(mnist: Path, cli: Cli) 
         return [line["path"] for line in cli("ls", *words, "--json").lines]
 
     assert paths("mnist:v0", "raw") == paths("mnist:v0", "raw/") == ["raw/test.csv", "raw/train.csv"]
-    assert paths("mnist:v0", "ra") == []
     assert paths("mnist:v0", "--path", "*.json") == ["labels.json"]
+
+
+def test_ls_of_a_folder_or_a_glob_that_takes_nothing_ends_with_3(mnist: Path, cli: Cli) -> None:
+    for folder in ("ra", "typo/"):
+        ran = cli("ls", "mnist:v0", folder, code=3)
+        assert ran.out == ""
+        assert ran.err == f"refstore: mnist:v0 has no folder '{folder.rstrip('/')}/': see `refstore ls mnist:v0`.\n"
+    assert "'typo'" in cli("ls", "mnist:v0", "--path", "typo", code=3).err
+    assert (
+        cli("ls", "mnist:v0", "--path", "raw", "--path", "typo", "--json", code=3).lines[-1]["error"]["exit_code"] == 3
+    )
 
 
 def test_the_long_form_shows_pin_version_etag_and_checksum(mnist: Path, cli: Cli) -> None:
