@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check servers docs bench clean
+.PHONY: demo test check servers docs bench plots clean
 .DEFAULT_GOAL := test
 
 demo: .venv/.package        ## the main job on real files, printed as it happens
@@ -23,11 +23,14 @@ servers: .venv/.development        ## the storage servers that the tests run aga
 docs: .venv/.development        ## the generated pages of docs/
 	$(BIN)/python scripts/docs.py
 
-bench: .venv/.development servers        ## the measurements of benchmarks/
-	$(BIN)/python -m benchmarks
+bench: .venv/.development servers        ## refstore beside its peers, to benchmarks/results.md; QUICK=1: ten minutes, prints only
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+plots: .venv/.development        ## the plots of docs/costs.md, from benchmarks/scale.csv
+	$(BIN)/python -m benchmarks.plots
 
 clean:        ## everything that the other commands made
-	rm -rf .venv .servers .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .servers .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -12,11 +12,28 @@ import time
 from pathlib import Path
 
 from benchmarks.bench import Bench, Result
+from benchmarks.race import FAILURES
 from benchmarks.table import line, page
 from tests.servers.running import Owner, Run
 
-NAMES = ("add_s3", "add_local", "checkout_s3", "checkout_again", "diff", "catalog_growth", "memory")
-SLOW = ("memory",)
+NAMES = (
+    "local_files",
+    "large_files",
+    "s3_record",
+    "s3_fetch",
+    "versions",
+    "startup",
+    "add_s3",
+    "add_local",
+    "checkout_s3",
+    "checkout_again",
+    "diff",
+    "catalog_growth",
+    "filesystem",
+    "memory",
+    "scale",
+)
+SLOW = ("memory", "scale")
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -24,31 +41,42 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure refstore; write results.md.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the data, everything once; writes no file")
+    parser.add_argument("--shrink", type=int, default=0, metavar="N", help="with --quick: an Nth of the data instead")
     wanted = parser.parse_args()
     if unknown := set(wanted.names) - set(NAMES):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
+    if wanted.shrink and not wanted.quick:
+        parser.error("--shrink is for trying things out: give --quick too")
     names = wanted.names or [name for name in NAMES if not (wanted.quick and name in SLOW)]
 
-    owner, done = Owner(), dict[str, list[Result]]()
+    if wanted.quick:
+        print("Quick: with a tenth of the data or less, once each. The targets are for all of it.")
+    owner, done, failed = Owner(), dict[str, list[Result]](), False
+    titles: dict[str, str] = {}
     try:
-        with tempfile.TemporaryDirectory(prefix="refstore-bench-") as folder:
-            bench = Bench(Run(owner.folder), Path(folder), wanted.quick)
-            for name in names:
-                module = importlib.import_module(f"benchmarks.{name}")
-                start = time.monotonic()
-                print(f"\n{name}: {title(module)}", flush=True)
-                done[name] = []
-                for result in module.run(bench):
-                    done[name].append(result)
-                    print(f"  {line(result)}", flush=True)
-                print(f"  ({time.monotonic() - start:.0f} s)")
+        for name in names:
+            module = importlib.import_module(f"benchmarks.{name}")
+            titles[name], done[name], start = title(module), [], time.monotonic()
+            print(f"\n{name}: {titles[name]}", flush=True)
+            with tempfile.TemporaryDirectory(prefix="refstore-bench-") as folder:
+                bench = Bench(Run(owner.folder), Path(folder), wanted.quick, wanted.shrink)
+                try:
+                    for result in module.run(bench):
+                        done[name].append(result)
+                        failed |= result.failed
+                        print(f"  {line(result)}", flush=True)
+                except FAILURES as error:
+                    failed = True
+                    done[name].append(Result(name, note=f"failed: {' '.join(str(error).split())[-300:]}", failed=True))
+                    print(f"  failed: {error}", flush=True)
+            print(f"  ({time.monotonic() - start:.0f} s)", flush=True)
+            if not wanted.quick:  # after each, so that a long run that is ended leaves what it has
+                RESULTS.write_text(page(RESULTS, {name: done[name]}, titles, machine(), NAMES))
     finally:
         owner.stop()
     if not wanted.quick:
-        titles = {name: title(sys.modules[f"benchmarks.{name}"]) for name in done}
-        RESULTS.write_text(page(RESULTS, done, titles, machine(), NAMES))
         print(f"\nwritten: benchmarks/{RESULTS.name}")
-    return 0
+    return 1 if failed else 0
 
 
 def title(module: object) -> str:
@@ -66,4 +94,4 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -18,6 +18,9 @@ from tests.servers import seaweed_bulk
 from tests.servers.running import Run
 from tests.servers.s3 import S3Server
 
+_SILENT = ("DATACHAIN_NO_ANALYTICS", "DVC_NO_ANALYTICS", "ITERATIVE_DO_NOT_TRACK", "WANDB_SILENT")
+"""What keeps the peers from reporting their use."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -33,6 +36,11 @@ class Result:
         against: What it is compared with.
         ratio: Its seconds (or bytes) in terms of those of `against`; None for what others are compared with.
         note: What else is to be known.
+        low: Seconds of the fastest run; None where there was one.
+        high: Of the slowest.
+        kept: Bytes that it keeps on disk.
+        at_most: The target: the most that `ratio` may be; None where there is none.
+        failed: Whether this is ours, and could not be measured.
     """
 
     what: str
@@ -44,6 +52,11 @@ class Result:
     against: str = ""
     ratio: float | None = None
     note: str = ""
+    low: float | None = None
+    high: float | None = None
+    kept: int | None = None
+    at_most: float | None = None
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,11 +69,38 @@ class Took:
     requests: int | None
     runs: int
     last: Ran
+    low: float | None = None
+    high: float | None = None
+    kept: int | None = None
 
-    def result(self, what: str, against: str = "", other: Took | None = None, note: str = "") -> Result:
-        """A line of the table; `other` is what `against` took."""
-        ratio = self.seconds / other.seconds if other else None
-        return Result(what, self.seconds, self.runs, self.cpu, self.peak, self.requests, against, ratio, note)
+    def result(
+        self,
+        what: str,
+        against: str = "",
+        other: Took | None = None,
+        note: str = "",
+        at_most: float | None = None,
+    ) -> Result:
+        """A line of the table; `other` is what `against` took, and `at_most` the target for the ratio."""
+        return Result(
+            what,
+            self.seconds,
+            self.runs,
+            self.cpu,
+            self.peak,
+            self.requests,
+            against,
+            self.seconds / other.seconds if other else None,
+            note,
+            self.low,
+            self.high,
+            self.kept,
+            at_most,
+        )
+
+
+class Failed(SystemExit):
+    """A command that had to succeed did not; the message ends with what it said."""
 
 
 class Bench:
@@ -69,15 +109,17 @@ class Bench:
     Attributes:
         quick: Whether it is to be over soon: a tenth of the data, and everything once.
         folder: A temporary folder for stores and trees.
+        shrink: By what the number of objects is divided.
     """
 
-    def __init__(self, run: Run, folder: Path, quick: bool) -> None:
+    def __init__(self, run: Run, folder: Path, quick: bool, shrink: int = 0) -> None:
         self.run, self.folder, self.quick = run, folder, quick
+        self.shrink = shrink or (10 if quick else 1)
         (folder / "home").mkdir()
 
     def scaled(self, number: int) -> int:
         """So many, or a tenth of it in a quick run."""
-        return number // 10 if self.quick else number
+        return number // self.shrink
 
     @cached_property
     def server(self) -> S3Server:
@@ -109,13 +151,14 @@ class Bench:
         """What a measured process sees: nothing of the user's settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         kept |= {"HOME": str(self.folder / "home"), "NO_PROXY": "*", "AWS_EC2_METADATA_DISABLED": "true"}
+        kept |= dict.fromkeys(_SILENT, "true")
         return kept | {"PYTHONPATH": str(Path(__file__).parents[1])} | dict(more or {})
 
     def once(self, command: Sequence[object], cwd: Path, env: Mapping[str, str] | None = None) -> Ran:
         """Run a command that has to succeed."""
         ran = measured(command, cwd, self.environment(env), timeout=3600)
         if ran.code:
-            raise SystemExit(f"{' '.join(map(str, command))} ended with {ran.code}:\n{ran.err[-2000:]}")
+            raise Failed(f"{' '.join(map(str, command))} ended with {ran.code}:\n{ran.err[-2000:]}")
         return ran
 
     def took(
@@ -136,26 +179,56 @@ class Bench:
             runs: How often.
             requests: How many requests the server has had so far; they are counted in the last run.
         """
-        ended: list[Ran] = []
-        asked = None
+        ended: list[Took] = []
         for _ in range(1 if self.quick else runs):
             folder = cwd if isinstance(cwd, Path) else cwd()
             before = requests() if requests else 0
-            ended.append(self.once(command, folder, env))
+            ran = self.once(command, folder, env)
             asked = requests() - before if requests else None
-        return Took(
-            statistics.median(ran.seconds for ran in ended),
-            statistics.median(ran.cpu for ran in ended),
-            int(statistics.median(ran.peak for ran in ended)),
-            asked,
-            len(ended),
-            ended[-1],
-        )
+            ended.append(Took(ran.seconds, ran.cpu, ran.peak, asked, 1, ran))
+        return together(ended)
+
+    def interleaved(
+        self,
+        commands: Mapping[str, tuple[Sequence[object], Callable[[], Path] | Path]],
+        env: Mapping[str, str],
+        *,
+        runs: int = 3,
+        requests: Callable[[], int] | None = None,
+    ) -> dict[str, Took]:
+        """Run several commands in turns, so that what else the machine does meets them all; the medians of each.
+
+        Args:
+            commands: By name: the words, and where (see `took`).
+            env: Variables.
+            runs: How many turns.
+            requests: As in `took`.
+        """
+        turns: dict[str, list[Took]] = {name: [] for name in commands}
+        for _ in range(1 if self.quick else runs):
+            for name, (words, cwd) in commands.items():
+                turns[name].append(self.took(words, cwd, env, runs=1, requests=requests))
+        return {name: together(took) for name, took in turns.items()}
 
     def requests(self, bucket: str) -> Callable[[], int]:
         """Counts the requests to a bucket by the server's own log."""
         start = self.server.mark()
         return lambda: len(self.server.requests_since(start, bucket))
+
+
+def together(took: Sequence[Took]) -> Took:
+    """Several runs as one: the medians, and the fastest and the slowest."""
+    seconds = [each.seconds for each in took]
+    return Took(
+        statistics.median(seconds),
+        statistics.median(each.cpu for each in took),
+        int(statistics.median(each.peak for each in took)),
+        took[-1].requests,
+        len(took),
+        took[-1].last,
+        min(seconds) if len(took) > 1 else None,
+        max(seconds) if len(took) > 1 else None,
+    )
 
 
 def refstore(*words: object) -> list[object]:

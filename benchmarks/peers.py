@@ -28,6 +28,27 @@ def pages(uri: str) -> None:
         marker = f"&key-marker={following[1].decode()}"
 
 
+def walk(root: str) -> None:
+    """Ask the system for the state of each file below a folder, and forget it."""
+    waiting = [root]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    entry.stat(follow_symlinks=False)
+
+
+def versions(uri: str) -> None:
+    """List all versions below a prefix with boto3, and forget them."""
+    import boto3
+
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    for page in boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        assert page["Versions"]
+
+
 async def listing(uri: str) -> None:
     """List all versions below a prefix."""
     from aiobotocore.session import get_session
@@ -59,9 +80,30 @@ async def gets(wanted: str, bucket: str, out: str, jobs: str) -> None:
         await asyncio.gather(*(worker() for _ in range(int(jobs))))
 
 
+def read(wanted: str, url: str, how: str) -> None:
+    """Read all files of a list below a URL, in one of four ways, through what fsspec has for it."""
+    import fsspec
+
+    fs, root = fsspec.url_to_fs(url)
+    paths = [f"{root}/{name}" for name in json.loads(Path(wanted).read_text())]
+    if how == "cat":
+        assert len(fs.cat(paths)) == len(paths)
+        return
+    for path in paths:
+        with fs.open(path) as file:
+            while file.read(1 << 20 if how == "stream" else -1):
+                pass
+
+
 if __name__ == "__main__":
     name, *words = sys.argv[1:]
     if name == "pages":
         pages(*words)
+    elif name == "walk":
+        walk(*words)
+    elif name == "versions":
+        versions(*words)
+    elif name == "read":
+        read(*words)
     else:
         asyncio.run({"listing": listing, "gets": gets}[name](*words))

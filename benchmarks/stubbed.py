@@ -37,13 +37,15 @@ class Stubbed:
         return count
 
 
-def shared(bench: Bench, count: int) -> Stubbed:
-    """A stub with so many objects."""
+def shared(bench: Bench, count: int, each: int = 1000, latency: float = 0) -> Stubbed:
+    """A stub with so many objects, so many in each folder, that waits so many seconds before it answers."""
+    name = f"stub-{count}-{each}-{latency}"
 
     def start() -> Stubbed:
-        port, folder = bench.run.port(), bench.run.server_folder(f"stub-{count}")
-        command = [sys.executable, str(Path(__file__).with_name("stub.py")), str(port), str(count)]
+        port, folder = bench.run.port(), bench.run.server_folder(name)
+        program = str(Path(__file__).with_name("stub.py"))
+        command = [sys.executable, program, str(port), str(count), str(each), str(latency)]
         bench.run.spawn(folder, command, port=port)
         return Stubbed(f"http://127.0.0.1:{port}")
 
-    return bench.run.shared(f"stub-{count}", Stubbed, start)
+    return bench.run.shared(name, Stubbed, start)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from refstore.config import Endpoint, Settings, load, settings_with_origin
-from refstore.errors import InvalidSetting
-from refstore.settings_file import set_setting, unset_setting
+from refstore.errors import InvalidSetting, SecretInURI
+from refstore.settings_file import drop_table, rename_table, set_setting, unset_setting
 
 # As an attribute of the package, `config` is that of the current run.
 config = import_module("refstore.config")
@@ -31,7 +31,7 @@ def test_the_example_file_documents_every_setting_with_its_default() -> None:
     assert data is not None
     assert list(data) == [f.name for f in fields(Settings)]
     for field in fields(Settings):
-        if field.name != "endpoints":
+        if field.name not in config.TABLES:
             assert data[field.name] == field.default, field.name
 
 
@@ -40,8 +40,8 @@ def test_every_scalar_setting_names_its_variable_in_the_example_file() -> None:
     assert re.findall(r"# Variable: (\w+)", text) == [f"REFSTORE_{name.upper()}" for name in config.SCALARS]
 
 
-def test_every_setting_but_the_endpoints_is_a_scalar_with_a_variable() -> None:
-    assert [*config.SCALARS, "endpoints"] == [f.name for f in fields(Settings)]
+def test_every_setting_but_the_tables_is_a_scalar_with_a_variable() -> None:
+    assert [*config.SCALARS, *config.TABLES] == [f.name for f in fields(Settings)]
 
 
 def test_every_endpoint_option_is_in_the_example_file_and_nothing_else_is() -> None:
@@ -123,6 +123,11 @@ REFUSED = [
     ('cache_dir = "a\\u0000b"', "no path"),
     ("project = ", "not valid TOML"),
     ("endpoints = 3", "[endpoints.NAME]"),
+    ("remotes = 3", "[remotes.NAME]"),
+    ("[remotes.origin]", "url is needed"),
+    ('[remotes.origin]\nurl = ""', "url is needed"),
+    ('[remotes."a.b"]\nurl = "s3://b"', "name is made of"),
+    ('[remotes.origin]\nurl = "s3://b"\nregion = "x"', "'region' is no option of a remote"),
     ("[endpoints.lab]", "scheme is needed"),
     ('[endpoints.lab]\nscheme = "http"', "scheme is needed"),
     ('[endpoints."a/b"]\nscheme = "s3"', "name is made of"),
@@ -258,3 +263,47 @@ def test_a_change_without_meaning_is_refused_and_writes_nothing(
         set_setting(tmp_path, key, value)
     assert said in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+# Remotes.
+
+
+@pytest.mark.parametrize("url", ["s3://me:hunter2@b/k", "sftp://me:hunter2@h/k", "s3://b/k?X-Amz-Signature=hunter2"])
+def test_a_remote_with_a_credential_in_its_url_is_refused(tmp_path: Path, url: str) -> None:
+    write(tmp_path, f'[remotes.origin]\nurl = "{url}"\n')
+    with pytest.raises(SecretInURI) as raised:
+        load(tmp_path, {})
+    assert "hunter2" not in str(raised.value)
+    (tmp_path / ".refstore.toml").unlink()
+    with pytest.raises(SecretInURI):
+        set_setting(tmp_path, "remotes.origin.url", url)
+    assert not (tmp_path / ".refstore.toml").exists()
+
+
+def test_remotes_are_added_renamed_and_removed_around_what_else_is_there(tmp_path: Path) -> None:
+    before = '# ours\njobs = 3\n\n# the lab\n[endpoints.lab]\nscheme = "s3"\n'
+    write(tmp_path, before)
+    set_setting(tmp_path, "remotes.origin.url", "s3://b/team")
+    set_setting(tmp_path, "remotes.backup.url", "/mnt/share")
+    assert [(r.name, r.url) for r in load(tmp_path, {}).remotes] == [
+        ("origin", "s3://b/team"),
+        ("backup", "/mnt/share"),
+    ]
+    rename_table(tmp_path, "remotes.backup", "remotes.remotes")
+    rename_table(tmp_path, "remotes.remotes", "remotes.spare")
+    drop_table(tmp_path, "remotes.origin")
+    assert [r.name for r in load(tmp_path, {}).remotes] == ["spare"]
+    drop_table(tmp_path, "remotes.spare")
+    assert (tmp_path / ".refstore.toml").read_text("utf-8").rstrip() == before.rstrip()
+
+
+def test_the_comment_of_the_next_table_stays_when_a_remote_goes(tmp_path: Path) -> None:
+    write(tmp_path, '[remotes.origin]\nurl = "s3://b"\n\n# the lab\n[endpoints.lab]\nscheme = "s3"\n')
+    drop_table(tmp_path, "remotes.origin")
+    assert (tmp_path / ".refstore.toml").read_text("utf-8").lstrip() == '# the lab\n[endpoints.lab]\nscheme = "s3"\n'
+
+
+def test_a_remote_of_the_settings_says_where_it_comes_from(tmp_path: Path) -> None:
+    write(tmp_path, '[remotes.origin]\nurl = "s3://b"\n')
+    found = {s.name: (s.value, s.origin) for s in settings_with_origin(tmp_path, {})}
+    assert found["remotes.origin.url"] == ("s3://b", str(tmp_path / ".refstore.toml"))

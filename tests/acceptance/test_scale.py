@@ -39,7 +39,8 @@ def test_adding_100_000_versioned_objects_takes_100_requests_and_no_more_memory_
     many = refstore("add", bulk.uri, "--name", "many", "--max-objects", MANY, "--json", cwd=store, env=env)
 
     asked = Counter(operation(request) for request in bulk_server.requests_since(mark, bulk.bucket))
-    assert asked.keys() == {"ListObjectVersions"}
+    assert asked.keys() <= {"ListObjectVersions", "ListObjectsV2"}
+    assert asked["ListObjectsV2"] <= 4, "more chains are considered where a server is slow, and this one may be"
     assert MANY // 1000 <= asked["ListObjectVersions"] <= MANY // 1000 + 1
     assert [(ran.lines[-1]["file_count"], ran.lines[-1]["pins"]) for ran in (few, many)] == [
         (FEWER, {"version": FEWER}),
