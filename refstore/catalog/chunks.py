@@ -10,14 +10,15 @@ from typing import Any
 from refstore.catalog.ids import batches, marks, packed, unpacked
 from refstore.errors import CatalogCorrupt
 from refstore.manifest.diff import Change, changes, pairs
-from refstore.manifest.entry import Checksum, Entry, Object, Pin
+from refstore.manifest.entry import Entry, Object, Pin
+from refstore.manifest.rows import Row, entry_of
 from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, TreeBuilder, ends_by_path, leaf_of, node_of
 
 _BATCH = 128
 """Leaves held before they are written, some 4,000 entries: the most that building a tree keeps in memory."""
 
 _ENTRY = (
-    "s.scheme, s.endpoint, s.bucket, e.path, e.key, e.size, e.version, e.etag, e.checksum, e.mtime, e.storage_class"
+    "e.path, s.scheme, s.endpoint, s.bucket, e.key, e.size, e.version, e.etag, e.checksum, e.mtime, e.storage_class"
 )
 
 _IN_ORDER = f"""SELECT {_ENTRY} FROM links g CROSS JOIN links l ON l.parent = g.child CROSS JOIN entries e ON e.chunk =
@@ -35,25 +36,6 @@ _ONLY = f"""WITH mine(position, child) AS (SELECT position, child FROM links WHE
     ORDER BY g.position, l.position, e.path"""
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
-    scheme, endpoint, bucket, path, key, size, version, etag, checksum, mtime, storage_class = row
-    return Entry(
-        path,
-        Object(
-            scheme,
-            endpoint,
-            bucket,
-            key,
-            size,
-            version,
-            etag,
-            Checksum.parse(checksum) if checksum is not None else None,
-            mtime,
-            storage_class,
-        ),
-    )
-
-
 class ChunkSink:
     """Writes the chunks of a tree that are not there yet, inside a write transaction.
 
@@ -63,16 +45,16 @@ class ChunkSink:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._next = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM chunks").fetchone()[0]
-        self._sources: dict[tuple[str, str, str], int] = {
+        self._sources: dict[Row, int] = {
             (scheme, endpoint, bucket): id
             for id, scheme, endpoint, bucket in connection.execute("SELECT * FROM sources")
         }
-        self._leaves: list[tuple[Chunk, list[Entry]]] = []
+        self._leaves: list[tuple[Chunk, list[Row]]] = []
         self._nodes: list[tuple[Chunk, int, list[Chunk]]] = []
 
-    def leaf(self, chunk: Chunk, entries: list[Entry]) -> None:
+    def leaf(self, chunk: Chunk, rows: list[Row]) -> None:
         """See `refstore.manifest.tree.Sink`."""
-        self._leaves.append((chunk, entries))
+        self._leaves.append((chunk, rows))
         if len(self._leaves) >= _BATCH:
             self.flush()
 
@@ -83,29 +65,15 @@ class ChunkSink:
     def flush(self) -> None:
         """Write what is held."""
         known = self._ids([chunk.id for chunk, _ in self._leaves])
-        rows = []
+        rows: list[Row] = []
         chunk_rows = []
-        for chunk, entries in self._leaves:
+        source = self._source
+        for chunk, leaf in self._leaves:
             if chunk.id in known:
                 continue
             number = self._new(known, chunk.id)
             chunk_rows.append((number, chunk.id, LEAF, chunk.entries, chunk.size))
-            for entry in entries:
-                o = entry.object
-                rows.append(
-                    (
-                        number,
-                        entry.path,
-                        self._source(o),
-                        o.key,
-                        o.size,
-                        o.version,
-                        o.etag,
-                        str(o.checksum) if o.checksum is not None else None,
-                        o.mtime,
-                        o.storage_class,
-                    )
-                )
+            rows += [(number, row[0], source(row[1:4]), *row[4:]) for row in leaf]
         self._db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", chunk_rows)
         self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         for level in (GROUP, ROOT):
@@ -139,8 +107,7 @@ class ChunkSink:
             found.update(self._db.execute(f"SELECT hash, id FROM chunks WHERE hash IN ({marks(some)})", some))
         return found
 
-    def _source(self, o: Object) -> int:
-        place = (o.scheme, o.endpoint, o.bucket)
+    def _source(self, place: Row) -> int:
         number = self._sources.get(place)
         if number is None:
             number = len(self._sources) + 1
@@ -167,7 +134,7 @@ def root_numbers(connection: sqlite3.Connection, manifests: Iterable[str]) -> di
 def read_entries(connection: sqlite3.Connection, root: int, first: str = "") -> Iterator[Entry]:
     """The entries of a manifest by path, from `first` on. Opens only the chunks from there; streams."""
     for row in connection.execute(_IN_ORDER, {"root": root, "first": first}):
-        yield _entry(row)
+        yield entry_of(row)
 
 
 def read_prefix(connection: sqlite3.Connection, root: int, prefix: str) -> Iterator[Entry]:
@@ -202,8 +169,8 @@ def diff(connection: sqlite3.Connection, old: int | None, new: int) -> Iterator[
     """What differs between two manifests, by path. Opens only the chunks that one of them lacks; streams."""
     if old is None:
         return changes((), read_entries(connection, new))
-    mine = map(_entry, connection.execute(_ONLY, {"mine": old, "other": new}))
-    others = map(_entry, connection.execute(_ONLY, {"mine": new, "other": old}))
+    mine = map(entry_of, connection.execute(_ONLY, {"mine": old, "other": new}))
+    others = map(entry_of, connection.execute(_ONLY, {"mine": new, "other": old}))
     return changes(mine, others)
 
 
@@ -215,8 +182,7 @@ def damaged(connection: sqlite3.Connection) -> Iterator[str]:
         (LEAF,),
     )
     for (_, *told), rows in groupby(leaves, key=lambda row: row[:4]):
-        entries = [_entry(row[4:]) for row in rows if row[8] is not None]
-        if _told(leaf_of(entries)) != told:
+        if _told(leaf_of([row[4:] for row in rows if row[8] is not None])) != told:
             yield told[0].hex()
     nodes = connection.execute(
         """SELECT p.level, p.id, p.hash, p.entries, p.size, c.hash, l.last, c.entries, c.size FROM chunks p
@@ -248,7 +214,7 @@ def leaf_entries(connection: sqlite3.Connection, leaf: int) -> Iterator[Entry]:
     rows = connection.execute(
         f"SELECT {_ENTRY} FROM entries e JOIN sources s ON s.id = e.source WHERE e.chunk = ? ORDER BY e.path", (leaf,)
     )
-    yield from map(_entry, rows)
+    yield from map(entry_of, rows)
 
 
 class _Changes:

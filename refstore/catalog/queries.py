@@ -455,12 +455,18 @@ class Queries:
         return chunks.pins(self._db, self._root(version))
 
     def stored_checksums(self) -> Iterator[str]:
-        """The checksums of all content that versions of this catalog say the store keeps, removed versions left out."""
+        """The checksums of all content that versions of this catalog say the store keeps, removed versions left out.
+
+        Looks at each chunk once, however many versions share it; at none where nothing was ever stored.
+        """
+        if self._db.execute("SELECT 1 FROM sources WHERE scheme = 'store'").fetchone() is None:
+            return iter(())
         rows = self._db.execute(
-            """SELECT DISTINCT e.checksum FROM versions v CROSS JOIN links g ON g.parent = v.root CROSS JOIN links l ON
-            l.parent = g.child
-               CROSS JOIN entries e ON e.chunk = l.child JOIN sources s ON s.id = e.source WHERE s.scheme = 'store' AND
-               NOT v.deleted"""
+            """WITH nodes(id) AS (SELECT DISTINCT root FROM versions WHERE NOT deleted),
+                    groups(id) AS (SELECT DISTINCT child FROM links WHERE parent IN (SELECT id FROM nodes)),
+                    leaves(id) AS (SELECT DISTINCT child FROM links WHERE parent IN (SELECT id FROM groups))
+               SELECT DISTINCT e.checksum FROM leaves l CROSS JOIN entries e ON e.chunk = l.id
+               WHERE e.source IN (SELECT id FROM sources WHERE scheme = 'store')"""
         )
         return (row[0] for row in rows)
 

@@ -7,15 +7,16 @@ import sqlite3
 import tempfile
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
 from types import TracebackType
-from typing import Any
 
 from refstore.errors import DuplicatePath, UsageError
 from refstore.failed_write import storage_error
-from refstore.manifest.entry import Checksum, Entry, Object
+from refstore.manifest.entry import Entry
+from refstore.manifest.rows import PATH, SIZE, Row, Rows, RowStream
 
-Row = tuple[Any, ...]
-"""Path, scheme, endpoint, bucket, key, size, version, ETag, checksum, mtime, storage class."""
+_PAGE = 1000
 
 
 class Staging:
@@ -51,7 +52,7 @@ class Staging:
             UsageError: A name is not valid Unicode.
             StorageFull: The disk is full.
         """
-        rows = [_row(entry) for entry in entries]
+        rows = Rows.of(entries).rows
         if not rows:
             return
         _check_names(rows)
@@ -69,7 +70,7 @@ class Staging:
 
     def _append(self, rows: list[Row]) -> bool:
         """Keep a page that has its paths for itself; False for one that has not."""
-        rows.sort(key=_path)
+        rows = sorted(rows, key=itemgetter(PATH))
         paths = [row[0] for row in rows]
         if len(set(paths)) != len(paths):
             return False
@@ -91,16 +92,17 @@ class Staging:
         rows: list[Row] = marshal.loads(self._file.read(length))
         return rows
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> RowStream:
         """All entries by path, in byte order; streams."""
-        return map(entry_of, self._rows())
+        return RowStream(self._rows())
 
-    def _rows(self) -> Iterator[Row]:
-        if self._table is not None:
-            yield from self._table.rows()
+    def _rows(self) -> Iterator[list[Row]]:
+        if self._table is None:
+            yield from map(self._read, range(len(self._pages)))
             return
-        for page in range(len(self._pages)):
-            yield from self._read(page)
+        rows = self._table.rows()
+        while page := list(islice(rows, _PAGE)):
+            yield page
 
 
 class SortedRows:
@@ -145,41 +147,13 @@ class SortedRows:
                 )
 
 
-def _path(row: Row) -> str:
-    path: str = row[0]
-    return path
-
-
 def _check_names(rows: list[Row]) -> None:
     try:
-        "".join([text for row in rows for text in row if type(text) is str]).encode()
+        for place, column in enumerate(zip(*rows, strict=True)):
+            if place != SIZE:
+                "".join(filter(None, column)).encode()
     except UnicodeEncodeError:
         bad = next(row[0] for row in rows if "\\ud" in ascii(row))
         raise UsageError(
             f"The name {bad!r} is not valid Unicode (UTF-8) and can't be recorded: rename or exclude it."
         ) from None
-
-
-def entry_of(row: Row) -> Entry:
-    """The entry that a row is."""
-    path, scheme, endpoint, bucket, key, size, version, etag, checksum, mtime, storage_class = row
-    found = Checksum.parse(checksum) if checksum is not None else None
-    return Entry(path, Object(scheme, endpoint, bucket, key, size, version, etag, found, mtime, storage_class))
-
-
-def _row(entry: Entry) -> Row:
-    o = entry.object
-    checksum = str(o.checksum) if o.checksum is not None else None
-    return (
-        entry.path,
-        o.scheme,
-        o.endpoint,
-        o.bucket,
-        o.key,
-        o.size,
-        o.version,
-        o.etag,
-        checksum,
-        o.mtime,
-        o.storage_class,
-    )

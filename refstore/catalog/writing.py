@@ -19,6 +19,7 @@ from refstore.catalog.rebuild import rebuild
 from refstore.errors import CatalogCorrupt, StoreError, UsageError
 from refstore.manifest.diff import Change
 from refstore.manifest.entry import Entry, Pin
+from refstore.manifest.rows import pages_of
 from refstore.manifest.tree import Chunk, TreeBuilder
 from refstore.records.checks import MAX_CLOCK, check
 from refstore.records.encoding import now
@@ -120,8 +121,8 @@ class Writing:
             # all of it is new, so the change lines are made on the way
             lines = self._writer.change_lines()
             builder = TreeBuilder(sink, lambda some: lines.add([f'{{"put":{line}}}'.encode() for line in some]))
-            for entry in entries:
-                builder.add(entry)
+            for page in pages_of(entries):
+                builder.add_rows(page)
             root = builder.finish()
             self._whole[root.id] = lines
             added, removed, changed = root.entries, 0, 0

@@ -11,11 +11,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, Protocol
 
 from refstore.errors import DuplicatePath, UsageError
 from refstore.manifest.entry import Entry
+from refstore.manifest.rows import SIZE, Row, Rows, pages_of, row_of
 
 LEAF = 0
 GROUP = 1
@@ -49,8 +51,8 @@ class Chunk:
 class Sink(Protocol):
     """Where a builder puts the chunks that it makes. The same chunk may come twice."""
 
-    def leaf(self, chunk: Chunk, entries: list[Entry]) -> None:
-        """A leaf and its entries, sorted by path."""
+    def leaf(self, chunk: Chunk, rows: list[Row]) -> None:
+        """A leaf and its entries as rows, sorted by path."""
 
     def node(self, chunk: Chunk, level: int, children: list[Chunk]) -> None:
         """A group or a root and what it lists, in order."""
@@ -59,48 +61,50 @@ class Sink(Protocol):
 def _ends(path: str) -> int:
     """What a path ends: `LEAF`, `GROUP`, or -1 for nothing."""
     try:
-        digest = hashlib.sha256(path.encode()).digest()
+        return _level(hashlib.sha256(path.encode()).digest())
     except UnicodeEncodeError:
         raise _not_unicode(path) from None
+
+
+def _level(digest: bytes) -> int:
     if digest[3] & _LEAF_MASK:
         return -1
     return LEAF if int.from_bytes(digest[:4], "big") & _GROUP_MASK else GROUP
 
 
+# the same few texts stand in all lines
+_often = lru_cache(64)(encode_basestring)
+
+
 def entry_line(entry: Entry) -> str:
     """The canonical text of an entry, which its leaf's hash covers: what `canonical(entry.to_json())` gives, sooner."""
-    o, text = entry.object, encode_basestring
-    line = f'"path":{text(entry.path)},"scheme":{text(o.scheme)}'
-    if o.mtime is not None:
-        line = f'"mtime":{text(o.mtime)},{line}'
-    if o.key:
-        line = f'"key":{text(o.key)},{line}'
-    if o.etag is not None:
-        line = f'"etag":{text(o.etag)},{line}'
-    if o.endpoint:
-        line = f'"endpoint":{text(o.endpoint)},{line}'
-    if o.checksum is not None:
-        line = f'"checksum":{text(str(o.checksum))},{line}'
-    if o.bucket:
-        line = f'"bucket":{text(o.bucket)},{line}'
-    if o.size is not None:
-        line = f'{line},"size":{o.size:d}'
-    if o.storage_class is not None:
-        line = f'{line},"storage_class":{text(o.storage_class)}'
-    if o.version is not None:
-        line = f'{line},"version":{text(o.version)}'
-    return f"{{{line}}}"
+    return _line(row_of(entry))
 
 
-def leaf_of(entries: list[Entry], lines: list[str] | None = None) -> Chunk:
+def _line(row: Row) -> str:
+    path, scheme, endpoint, bucket, key, size, version, etag, checksum, mtime, storage_class = row
+    text = encode_basestring
+    a = f'"bucket":{_often(bucket)},' if bucket else ""
+    b = f'"checksum":{text(checksum)},' if checksum is not None else ""
+    c = f'"endpoint":{_often(endpoint)},' if endpoint else ""
+    d = f'"etag":{text(etag)},' if etag is not None else ""
+    e = f'"key":{text(key)},' if key else ""
+    f = f'"mtime":{text(mtime)},' if mtime is not None else ""
+    g = f',"size":{size:d}' if size is not None else ""
+    h = f',"storage_class":{_often(storage_class)}' if storage_class is not None else ""
+    i = f',"version":{text(version)}' if version is not None else ""
+    return f'{{{a}{b}{c}{d}{e}{f}"path":{text(path)},"scheme":{_often(scheme)}{g}{h}{i}}}'
+
+
+def leaf_of(rows: list[Row], lines: list[str] | None = None) -> Chunk:
     """The leaf that some entries make, sorted by path; `lines` are theirs, where they are known."""
-    text = "\n".join(["refstore leaf", *(lines or map(entry_line, entries)), ""])
+    text = "\n".join(["refstore leaf", *(lines or map(_line, rows)), ""])
     try:
         data = text.encode()
     except UnicodeEncodeError:
-        raise _not_unicode(next(entry.path for entry in entries if "\\ud" in ascii(entry_line(entry)))) from None
-    size = sum([entry.object.size or 0 for entry in entries])
-    return Chunk(hashlib.sha256(data).digest(), entries[-1].path if entries else "", len(entries), size)
+        raise _not_unicode(next(row[0] for row in rows if "\\ud" in ascii(row))) from None
+    size = sum([row[SIZE] or 0 for row in rows])
+    return Chunk(hashlib.sha256(data).digest(), rows[-1][0] if rows else "", len(rows), size)
 
 
 def _not_unicode(path: str) -> UsageError:
@@ -109,26 +113,54 @@ def _not_unicode(path: str) -> UsageError:
     )
 
 
-def leaves(entries: Iterable[Entry]) -> Iterator[tuple[Chunk, list[Entry]]]:
-    """The leaves that a sorted stream of entries makes. Holds one of them.
+def leaves(entries: Iterable[Entry]) -> Iterator[tuple[Chunk, Rows]]:
+    """The leaves that a sorted stream of entries makes. Holds one of them, and a page.
 
     Raises:
         DuplicatePath: Two entries have the same path.
         ValueError: One comes out of order.
     """
-    held: list[Entry] = []
-    last: str | None = None
-    for entry in entries:
-        path = entry.path
-        if last is not None and path <= last:
-            raise _misplaced(path, last)
-        last = path
-        held.append(entry)
-        if _ends(path) >= LEAF:
-            yield leaf_of(held), held
-            held = []
-    if held:
-        yield leaf_of(held), held
+    cut = _Cut()
+    for page in pages_of(entries):
+        for _, rows in cut.leaves(page):
+            yield leaf_of(rows), Rows(rows)
+    if cut.rest:
+        yield leaf_of(cut.rest), Rows(cut.rest)
+
+
+class _Cut:
+    """Where leaves end in a sorted stream of rows.
+
+    Attributes:
+        rest: The rows behind the last end.
+        last: The path of the last row; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.rest: list[Row] = []
+        self.last: str | None = None
+
+    def leaves(self, rows: list[Row]) -> Iterator[tuple[int, list[Row]]]:
+        """Take some more: the leaves that end in them, and whether a group ends there, too (`GROUP`, else `LEAF`)."""
+        last, start, sha256 = self.last, 0, hashlib.sha256
+        for end, row in enumerate(rows, 1):
+            path = row[0]
+            if last is not None and path <= last:
+                raise _misplaced(path, last)
+            last = path
+            try:
+                digest = sha256(path.encode()).digest()
+            except UnicodeEncodeError:
+                raise _not_unicode(path) from None
+            if digest[3] & _LEAF_MASK:
+                continue
+            leaf = rows[start:end]
+            if self.rest:
+                leaf, self.rest = self.rest + leaf, []
+            start, self.last = end, last
+            yield _level(digest), leaf
+        self.rest += rows[start:]
+        self.last = last
 
 
 def _misplaced(path: str, last: str) -> Exception:
@@ -152,7 +184,7 @@ def node_of(kind: str, children: list[Chunk]) -> Chunk:
 class TreeBuilder:
     """Builds a tree from entries in the byte order of their paths, or from whole chunks of another tree.
 
-    Holds one leaf's entries, one group's leaves and the root's groups at a time.
+    Holds one leaf's entries (or a page of them), one group's leaves and the root's groups at a time.
 
     Args:
         sink: Where the chunks go.
@@ -162,10 +194,9 @@ class TreeBuilder:
     def __init__(self, sink: Sink, told: Callable[[list[str]], None] | None = None) -> None:
         self._sink = sink
         self._told = told
-        self._entries: list[Entry] = []
+        self._cut = _Cut()
         self._leaves: list[Chunk] = []
         self._groups: list[Chunk] = []
-        self._last: str | None = None
 
     def add(self, entry: Entry) -> None:
         """Take the next entry.
@@ -174,33 +205,31 @@ class TreeBuilder:
             DuplicatePath: It has the path of the one before.
             ValueError: It comes out of order.
         """
-        path = entry.path
-        if self._last is not None and path <= self._last:
-            raise _misplaced(path, self._last)
-        self._last = path
-        self._entries.append(entry)
-        level = _ends(path)
-        if level >= LEAF:
-            self._end_leaf()
+        self.add_rows([row_of(entry)])
+
+    def add_rows(self, rows: list[Row]) -> None:
+        """Take the next entries; raises as `add`."""
+        for level, leaf in self._cut.leaves(rows):
+            self._end_leaf(leaf)
             if level == GROUP:
                 self._end_group()
 
     @property
     def at_leaf(self) -> bool:
         """Whether a whole leaf may come next."""
-        return not self._entries
+        return not self._cut.rest
 
     @property
     def at_group(self) -> bool:
         """Whether a whole group may come next."""
-        return not self._entries and not self._leaves
+        return not self._cut.rest and not self._leaves
 
     def add_leaf(self, leaf: Chunk) -> None:
         """Take a whole leaf of another tree; one that does not end by its path must be the last."""
         if not leaf.entries:
             return
         self._leaves.append(leaf)
-        self._last = leaf.last
+        self._cut.last = leaf.last
         if _ends(leaf.last) == GROUP:
             self._end_group()
 
@@ -209,26 +238,26 @@ class TreeBuilder:
         if not group.entries:
             return
         self._groups.append(group)
-        self._last = group.last
+        self._cut.last = group.last
 
     def finish(self) -> Chunk:
         """End the tree; its root."""
-        if self._entries or self._last is None:
-            self._end_leaf()
+        if self._cut.rest or self._cut.last is None:
+            self._end_leaf(self._cut.rest)
+            self._cut.rest = []
         if self._leaves:
             self._end_group()
         root = node_of("root", self._groups)
         self._sink.node(root, ROOT, self._groups)
         return root
 
-    def _end_leaf(self) -> None:
-        lines = [entry_line(entry) for entry in self._entries]
-        leaf = leaf_of(self._entries, lines)
+    def _end_leaf(self, rows: list[Row]) -> None:
+        lines = [_line(row) for row in rows]
+        leaf = leaf_of(rows, lines)
         if self._told is not None:
             self._told(lines)
-        self._sink.leaf(leaf, self._entries)
+        self._sink.leaf(leaf, rows)
         self._leaves.append(leaf)
-        self._entries = []
 
     def _end_group(self) -> None:
         group = node_of("group", self._leaves)

@@ -162,6 +162,8 @@ def bring(cache: Cache, remote: Remote, checksum: Checksum) -> int:
             # Another thread or process may be at the same file; then it is there when this one comes to it.
             fcntl.flock(fd, fcntl.LOCK_EX)
             if cache.has(checksum):
+                # What was opened may be a new file by the name that the other's had until it was complete.
+                partial.unlink(missing_ok=True)
                 return cache.path(checksum).stat().st_size
             size = _receive(fd, partial, remote, checksum)
             cache.adopt(partial, checksum)

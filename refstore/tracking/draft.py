@@ -9,7 +9,7 @@ from typing import overload
 
 from refstore.backends.registry import Backends
 from refstore.backends.sources import EVERYTHING, Choice
-from refstore.catalog.staging import SortedRows, Staging, entry_of
+from refstore.catalog.staging import SortedRows, Staging
 from refstore.errors import DuplicatePath, EntryNotFound, NothingToAdd, SourceMissing, TooManyObjects
 from refstore.manifest.entry import Entry
 
