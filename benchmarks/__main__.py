@@ -28,6 +28,7 @@ NAMES = (
     "checkout_s3",
     "checkout_again",
     "diff",
+    "lineage",
     "catalog_growth",
     "filesystem",
     "memory",

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import refstore as api
 from benchmarks.bench import Bench, Result, refstore
-from refstore.catalog.chunks import apply, root_number
+from refstore.catalog.applying import apply
+from refstore.catalog.chunks import root_number
 from refstore.catalog.writing import Built
 from refstore.names import ArtifactName
 from refstore.records.types import Logged, Version

@@ -160,7 +160,7 @@ def _exit_codes() -> list[str]:
 def api_page() -> str:
     import refstore
     from refstore import errors
-    from refstore.catalog.queries import ArtifactInfo, Event, ProjectInfo
+    from refstore.catalog.infos import ArtifactInfo, Event, ProjectInfo
     from refstore.catalog.run_queries import RunInfo
     from refstore.checkout.result import CheckoutResult, Failure
     from refstore.config import Endpoint, Settings

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 
 # gcsfs reads it when it is imported; with it on, each first touch of a bucket waits a minute for Google's own servers
@@ -36,6 +37,10 @@ from tests.servers.s3 import S3Server
 
 OWNER = pytest.StashKey[Owner]()
 FOREIGN = ("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCSFS_", "AZURE_", "REFSTORE_", "STORAGE_EMULATOR_", "FSSPEC_")
+
+# A machine that does something else at the same time is no reason to fail.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import ClassVar
@@ -53,13 +53,14 @@ class Page:
     """One page of a listing.
 
     Attributes:
-        entries: What was found; each path is relative to the directory that was asked for (a single object has its
-            base name). Each object's fields come from one response. In no promised order, across pages too.
+        entries: What was found: a list, or `Rows` where they are many. Each path is relative to the directory that was
+            asked for (a single object has its base name). Each object's fields come from one response. In no promised
+            order, across pages too.
         markers: How many directory markers (zero-byte keys that end in `/`, `_$folder$`, `hdi_isfolder`) were left out.
         notes: Sentences that the person should read once: versions not pinned and why, files skipped and why.
     """
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     markers: int = 0
     notes: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ from refstore.backends.base import Backend, Location, Page
 from refstore.backends.registry import Backends
 from refstore.errors import UsageError
 from refstore.globs import matcher
-from refstore.manifest.entry import Entry
+from refstore.manifest.rows import KEY, PATH, Row, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Source:
         self._included, self._excluded = matcher(choice.include), matcher(choice.exclude)
         self._takes_all, self._excludes = not choice.include, bool(choice.exclude)
 
-    def pages(self, *, checksum: bool) -> Iterator[tuple[Page, list[Entry]]]:
+    def pages(self, *, checksum: bool) -> Iterator[tuple[Page, Rows]]:
         """Each page as the backend gives it, and its wanted entries with the paths that they have in the artifact.
 
         Raises as `Backend.find`.
@@ -75,19 +75,20 @@ class Source:
         as_they_are = self._takes_all and not (self._prefix or self._before or self._excludes)
         for page in self.backend.find(self.location, checksum=checksum):
             if as_they_are:
-                yield page, page.entries
+                yield page, Rows.of(page.entries)
                 continue
-            placed = (Entry(self._path(entry), entry.object) for entry in page.entries)
-            yield page, [entry for entry in placed if self._wants(entry.path)]
+            placed = Rows.of(page.entries).placed(self._path).rows
+            yield page, Rows([row for row in placed if self._wants(row[PATH])])
 
     def _wants(self, path: str) -> bool:
         return (self._takes_all or self._included(path)) and not self._excluded(path)
 
-    def _path(self, entry: Entry) -> str:
+    def _path(self, row: Row) -> str:
+        path: str = row[PATH]
         if not self._before:
-            return self._prefix + entry.path
-        single = entry.object.key == self.location.key and not self.location.directory
-        return self._prefix + (self._before if single else f"{self._before}/{entry.path}")
+            return self._prefix + path
+        single = row[KEY] == self.location.key and not self.location.directory
+        return self._prefix + (self._before if single else f"{self._before}/{path}")
 
 
 def sources(backends: Backends, uris: Sequence[str], choice: Choice) -> list[Source]:

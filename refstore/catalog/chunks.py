@@ -5,14 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
 
 from refstore.catalog.ids import batches, marks, packed, unpacked
-from refstore.errors import CatalogCorrupt
-from refstore.manifest.diff import Change, changes, pairs
-from refstore.manifest.entry import Entry, Object, Pin
+from refstore.manifest.diff import Change, changes
+from refstore.manifest.entry import Entry, Pin
 from refstore.manifest.rows import Row, entry_of
-from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, TreeBuilder, ends_by_path, leaf_of, node_of
+from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, leaf_of, node_of
 
 _BATCH = 128
 """Leaves held before they are written, some 4,000 entries: the most that building a tree keeps in memory."""
@@ -200,97 +198,9 @@ def _told(chunk: Chunk) -> list[object]:
     return [chunk.id, chunk.entries, chunk.size]
 
 
-def _children(connection: sqlite3.Connection, parent: int) -> list[tuple[int, Chunk]]:
-    rows = connection.execute(
-        "SELECT c.id, c.hash, l.last, c.entries, c.size FROM links l JOIN chunks c ON c.id = l.child WHERE l.parent "
-        "= ? ORDER BY l.position",
-        (parent,),
-    )
-    return [(number, Chunk(id, last, entries, size)) for number, id, last, entries, size in rows]
-
-
 def leaf_entries(connection: sqlite3.Connection, leaf: int) -> Iterator[Entry]:
     """The entries of one leaf, by path; the statement runs when the first is asked for."""
     rows = connection.execute(
         f"SELECT {_ENTRY} FROM entries e JOIN sources s ON s.id = e.source WHERE e.chunk = ? ORDER BY e.path", (leaf,)
     )
     yield from map(entry_of, rows)
-
-
-class _Changes:
-    """Change lines, in the order of their paths, with a look at the next one."""
-
-    def __init__(self, lines: Iterable[dict[str, Any]]) -> None:
-        self._lines = iter(lines)
-        self.path: str | None = ""
-        self.put: Entry | None = None
-        self.take()
-
-    def take(self) -> None:
-        line = next(self._lines, None)
-        before = self.path
-        if line is None:
-            self.path, self.put = None, None
-            return
-        try:
-            self.put = Entry.from_json(line["put"]) if "put" in line else None
-            path = self.put.path if self.put else line["drop"]
-            if not isinstance(path, str) or (before is not None and path < before):
-                raise ValueError("out of order")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CatalogCorrupt(f"A line of a manifest is damaged, after that of {before!r}: {error}.") from error
-        self.path = path
-
-
-def apply(connection: sqlite3.Connection, base: int | None, lines: Iterable[dict[str, Any]]) -> Chunk:
-    """Build the manifest that a change makes of its base; its root.
-
-    Opens only the chunks of the base that the change touches, and their neighbours where a border moved.
-
-    Raises:
-        CatalogCorrupt: The change does not fit the base.
-    """
-    sink = ChunkSink(connection)
-    builder = TreeBuilder(sink)
-    pending = _Changes(lines)
-    groups = _children(connection, base) if base is not None else []
-    for i, (group_number, group) in enumerate(groups):
-        last_group = i == len(groups) - 1
-        untouched = pending.path is None or (pending.path > group.last and not last_group)
-        if builder.at_group and untouched and (last_group or ends_by_path(group, GROUP)):
-            builder.add_group(group)
-            continue
-        leaves = _children(connection, group_number)
-        for j, (leaf_number, leaf) in enumerate(leaves):
-            last_leaf = last_group and j == len(leaves) - 1
-            untouched = pending.path is None or (pending.path > leaf.last and not last_leaf)
-            if builder.at_leaf and untouched and (last_leaf or ends_by_path(leaf, LEAF)):
-                builder.add_leaf(leaf)
-                continue
-            limit = None if last_leaf else leaf.last
-            _merge(builder, leaf_entries(connection, leaf_number), pending, limit)
-    _merge(builder, iter(()), pending, None)
-    root = builder.finish()
-    sink.flush()
-    return root
-
-
-def _merge(builder: TreeBuilder, old: Iterator[Entry], pending: _Changes, limit: str | None) -> None:
-    def changed() -> Iterator[Entry]:
-        while pending.path is not None and (limit is None or pending.path <= limit):
-            if pending.put is not None:
-                yield pending.put
-            else:
-                dropped.add(pending.path)
-                yield Entry(pending.path, Object("", "", "", ""))
-            pending.take()
-
-    dropped: set[str] = set()
-    for a, b in pairs(old, changed()):
-        if b is not None and b.path in dropped:
-            if a is None:
-                raise CatalogCorrupt(f"A manifest's change drops the path {b.path!r}, which its base does not have.")
-            continue
-        entry = b or a
-        assert entry is not None
-        builder.add(entry)

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from refstore.catalog.chunks import apply, root_number
+from refstore.catalog.applying import Applying
 from refstore.catalog.fold import append, refold
 from refstore.catalog.freshness import remember, stamp_of
 from refstore.catalog.ids import batches, marks, numbers_of, packed
 from refstore.catalog.run_fold import ABOUT_RUNS, refold_runs
 from refstore.errors import CatalogCorrupt
+from refstore.manifest.tree import Chunk
 from refstore.names import ArtifactName
 from refstore.records.encoding import canonical, digest
 from refstore.records.transaction import SUFFIX, Placed, read, read_changes
@@ -258,12 +259,13 @@ def _note(connection: sqlite3.Connection, name: str, problem: object) -> None:
 
 def _apply_all(connection: sqlite3.Connection, records: Path, manifests: list[tuple[str, Placed]]) -> set[str]:
     """Build the manifests that came, each after its base; the artifacts whose versions have them."""
+    applying = Applying(connection)
     waiting: dict[str, list[tuple[str, Placed]]] = {}
     ready: list[tuple[str, Placed]] = []
     for name, placed in manifests:
         manifest = placed.record
         assert isinstance(manifest, Manifest)
-        if manifest.base and root_number(connection, manifest.base) is None:
+        if manifest.base and applying.root(manifest.base) is None:
             waiting.setdefault(manifest.base, []).append((name, placed))
         else:
             ready.append((name, placed))
@@ -272,18 +274,15 @@ def _apply_all(connection: sqlite3.Connection, records: Path, manifests: list[tu
         name, placed = ready.pop()
         manifest = placed.record
         assert isinstance(manifest, Manifest)
-        if root_number(connection, manifest.manifest) is None:
-            connection.execute("SAVEPOINT manifest")
+        if applying.root(manifest.manifest) is None:
             try:
-                _build(connection, records, name, placed, manifest)
+                _build(applying, records, name, placed, manifest)
             except (CatalogCorrupt, ValueError, OverflowError) as error:
-                connection.execute("ROLLBACK TO manifest")
                 _note(connection, name, error)
                 continue
-            finally:
-                connection.execute("RELEASE manifest")
         built.append(manifest.manifest)
         ready += waiting.pop(manifest.manifest, [])
+    applying.flush()
     for base, left in waiting.items():
         for name, _ in left:
             _note(
@@ -300,11 +299,13 @@ def _apply_all(connection: sqlite3.Connection, records: Path, manifests: list[tu
     return touched
 
 
-def _build(connection: sqlite3.Connection, records: Path, name: str, placed: Placed, manifest: Manifest) -> None:
-    base = root_number(connection, manifest.base) if manifest.base else None
-    root = apply(connection, base, read_changes(records, name, placed))
-    if (root.id.hex(), root.entries, root.size) != (manifest.manifest, manifest.entries, manifest.size):
-        raise CatalogCorrupt(
-            f"The manifest in {name}{SUFFIX} is not what its lines make: the file was changed after it was written. "
-            "Restore it from git or from a remote."
-        )
+def _build(applying: Applying, records: Path, name: str, placed: Placed, manifest: Manifest) -> None:
+    def prove(root: Chunk) -> None:
+        if (root.id.hex(), root.entries, root.size) != (manifest.manifest, manifest.entries, manifest.size):
+            raise CatalogCorrupt(
+                f"The manifest in {name}{SUFFIX} is not what its lines make: the file was changed after it was "
+                "written. Restore it from git or from a remote."
+            )
+
+    base = applying.root(manifest.base) if manifest.base else None
+    applying.apply(base, read_changes(records, name, placed), prove)

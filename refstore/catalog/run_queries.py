@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from refstore.catalog.ids import number_of, packed, unpacked
-from refstore.catalog.queries import Queries, VersionInfo
+from refstore.catalog.infos import VersionInfo
+from refstore.catalog.queries import Queries
 from refstore.catalog.run_fold import RUNNING
 from refstore.errors import InvalidName, RunNotFound
 from refstore.records.types import Logged, Used

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from refstore.catalog.chunks import ChunkSink, apply, diff, pins, root_number
+from refstore.catalog.applying import apply
+from refstore.catalog.chunks import ChunkSink, diff, pins, root_number
 from refstore.catalog.freshness import remember, stamp_of
 from refstore.catalog.ids import number_of
 from refstore.catalog.ingest import Touched, clock, insert_records

@@ -12,7 +12,8 @@ from refstore.errors import RefstoreError, SourceUnreadable
 from refstore.manifest.entry import Object
 
 if TYPE_CHECKING:
-    from refstore.checkout.plan import Plan, Work
+    from refstore.checkout.plan import Plan
+    from refstore.checkout.staged import Work
 
 NAMED = 20
 """After so many archived objects that can't be read, the others aren't asked for."""

@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from refstore.checkout.cache_folder import CacheFolder
 from refstore.checkout.disk import PIECE, pieces, sync_folder, write_all, writing
 from refstore.checkout.links import clone
 from refstore.checkout.proof import Hash, computable, new_hash
@@ -32,40 +30,7 @@ from refstore.manifest.entry import Checksum
 
 SEALED_NS = 946_684_800 * 10**9
 """The time of modification of all cached content: 2000-01-01T00:00:00Z, in nanoseconds."""
-STALE_SECONDS = 24 * 3600
-"""Temporary files older than this belong to nobody any more."""
-
-_ALGORITHM = re.compile(r"[a-z0-9]{2,16}")
-_VALUE = re.compile(r"[0-9a-f]{8,128}")
 _TRIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Cached:
-    """One file in the cache.
-
-    Attributes:
-        checksum: What it is known by.
-        size: In bytes.
-        used: When it was last read through the cache, in seconds since 1970 (UTC).
-    """
-
-    checksum: Checksum
-    size: int
-    used: float
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a cache holds.
-
-    Attributes:
-        files: How many.
-        bytes: The sum of their sizes.
-    """
-
-    files: int
-    bytes: int
 
 
 class Elsewhere(Protocol):
@@ -81,7 +46,7 @@ class Elsewhere(Protocol):
         """A sentence for each place that content came from since the last call."""
 
 
-class Cache:
+class Cache(CacheFolder):
     """Content by checksum in a folder. Safe to use from several threads and processes.
 
     Args:
@@ -90,7 +55,7 @@ class Cache:
     """
 
     def __init__(self, root: Path, elsewhere: Elsewhere | None = None) -> None:
-        self.root = root
+        super().__init__(root)
         self.elsewhere = elsewhere
 
     def bring(self, checksum: Checksum | None, what: str) -> int:
@@ -112,25 +77,6 @@ class Cache:
                 "again."
             )
         return self.elsewhere.bring(self, checksum, what)
-
-    def path(self, checksum: Checksum) -> Path:
-        """Where content of this checksum is, or would be.
-
-        Raises:
-            UsageError: It is no checksum: such a name could lead out of the cache.
-        """
-        if not _ALGORITHM.fullmatch(checksum.algorithm) or not _VALUE.fullmatch(checksum.value):
-            raise UsageError(f"{str(checksum)!r} is not a checksum.")
-        return self.root / checksum.algorithm / checksum.value[:2] / checksum.value[2:]
-
-    def checksum_at(self, path: Path) -> Checksum | None:
-        """The reverse of `path`; None for a path that is not one of cached content."""
-        try:
-            algorithm, first, rest = path.relative_to(self.root.absolute()).parts
-            checksum = Checksum(algorithm, first + rest)
-            return checksum if self.path(checksum).absolute() == path else None
-        except ValueError:
-            return None
 
     def has(self, checksum: Checksum, size: int | None = None) -> bool:
         """Whether the content is here, unedited. Content that was touched since is read in full to find out.
@@ -369,58 +315,6 @@ class Cache:
                 f"The cached content {checksum} was changed after it was stored. It is now in {self.root / 'damaged'}."
             )
 
-    def __iter__(self) -> Iterator[Cached]:
-        """All content, a folder at a time, in no promised order."""
-        for algorithm in _folders(self.root):
-            if algorithm.name in ("tmp", "damaged") or not _ALGORITHM.fullmatch(algorithm.name):
-                continue
-            for first in _folders(algorithm):
-                with contextlib.suppress(FileNotFoundError), os.scandir(first) as files:
-                    for file in files:
-                        value = first.name + file.name
-                        if _VALUE.fullmatch(value) and file.is_file(follow_symlinks=False):
-                            found = file.stat(follow_symlinks=False)
-                            yield Cached(Checksum(algorithm.name, value), found.st_size, found.st_atime)
-
-    def usage(self) -> Usage:
-        """How much the cache holds."""
-        files = size = 0
-        for cached in self:
-            files += 1
-            size += cached.size
-        return Usage(files, size)
-
-    def remove_unreferenced(
-        self, keep: Callable[[Checksum], bool] | Container[Checksum], *, dry_run: bool = False
-    ) -> Iterator[Cached]:
-        """Remove content that nothing refers to, and temporary files that a day ago were left behind.
-
-        Args:
-            keep: Which checksums are referred to; a set, or a function that tells.
-            dry_run: Only tell what would go.
-
-        Yields:
-            What was removed. Nothing happens unless it is consumed.
-        """
-        keeps = keep if callable(keep) else keep.__contains__
-        for cached in self:
-            if keeps(cached.checksum):
-                continue
-            if not dry_run:
-                with writing(self.root), contextlib.suppress(FileNotFoundError):
-                    self.path(cached.checksum).unlink()
-            yield cached
-        if not dry_run:
-            self._remove_stale()
-
-    def _remove_stale(self) -> None:
-        oldest = time.time() - STALE_SECONDS
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / "tmp") as files:
-            for file in files:
-                with contextlib.suppress(OSError):
-                    if file.stat(follow_symlinks=False).st_mtime < oldest:
-                        Path(file.path).unlink()
-
 
 def _hash(fd: int, running: Hash) -> tuple[str, int]:
     os.lseek(fd, 0, os.SEEK_SET)
@@ -437,11 +331,3 @@ def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
         after.st_mtime_ns,
         after.st_ctime_ns,
     )
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        with os.scandir(path) as found:
-            return sorted(Path(item.path) for item in found if item.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
-        return []

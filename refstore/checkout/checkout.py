@@ -13,7 +13,7 @@ from refstore.checkout.archived import check_archived
 from refstore.checkout.cache import Cache
 from refstore.checkout.destination import Destination
 from refstore.checkout.fetch import Arrived, Fetcher, find_cached
-from refstore.checkout.ledger import Ledger, Whole
+from refstore.checkout.ledger import Ledger
 from refstore.checkout.links import Link, check_link, parse_link
 from refstore.checkout.pinned import PinnedReads
 from refstore.checkout.plan import Plan
@@ -21,6 +21,7 @@ from refstore.checkout.result import GONE, CheckoutResult, counted
 from refstore.checkout.select import Selection
 from refstore.checkout.since import Manifest
 from refstore.checkout.transfer import Outcome, Transfer
+from refstore.checkout.written import Whole
 from refstore.errors import CheckoutIncomplete, StorageFull, UnsafePath
 from refstore.manifest.entry import Entry
 from refstore.progress import Progress, Silent

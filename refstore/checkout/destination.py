@@ -14,32 +14,16 @@ import hashlib
 import os
 import stat
 import uuid
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from refstore.checkout.disk import storage_error, sync_descriptor, write_all, writing
+from refstore.checkout.open_folders import FOLDER, Blocked, OpenFolders
 from refstore.errors import DestinationConflict, StoreLocked, UnsafePath
 
 TEMPORARY = ".refstore-tmp"
 """The folder inside the destination for what is not complete. No entry's local path can begin with it."""
-_OPEN_FOLDERS = 64
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Blocked(Exception):
-    """On the way to a file there is something that is no folder.
-
-    Attributes:
-        local: What is in the way, below the destination.
-        link: Whether it is a symbolic link.
-    """
-
-    def __init__(self, local: str, link: bool) -> None:
-        super().__init__(local)
-        self.local = local
-        self.link = link
 
 
 class Destination:
@@ -57,8 +41,6 @@ class Destination:
     def __init__(self, path: Path, locks: Path) -> None:
         self.path = path
         self._made = not path.exists()
-        self._folders: OrderedDict[str, int] = OrderedDict()
-        self._touched: set[str] = set()
         with writing(path):
             try:
                 path.mkdir(parents=True, exist_ok=True)
@@ -67,6 +49,7 @@ class Destination:
                 raise DestinationConflict(
                     f"{path} is a file, and a checkout needs a folder: give another DEST."
                 ) from None
+        self._folders = OpenFolders(self._root)
         self._lock_file = -1
         try:
             self._lock(locks)
@@ -96,7 +79,7 @@ class Destination:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(TEMPORARY, 0o700, dir_fd=self._root)
             try:
-                return os.open(TEMPORARY, _FOLDER, dir_fd=self._root)
+                return os.open(TEMPORARY, FOLDER, dir_fd=self._root)
             except NotADirectoryError:
                 raise UnsafePath(
                     f"{self.path / TEMPORARY} is not a folder, and refstore needs one there: remove it."
@@ -106,9 +89,7 @@ class Destination:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for fd in self._folders.values():
-            os.close(fd)
-        self._folders.clear()
+        self._folders.close()
         with contextlib.suppress(OSError):
             os.rmdir(TEMPORARY, dir_fd=self._root)
         os.close(self._temporary)
@@ -121,6 +102,11 @@ class Destination:
             os.close(self._lock_file)
 
     @property
+    def is_new(self) -> bool:
+        """Whether it was not there before."""
+        return self._made
+
+    @property
     def temporary(self) -> int:
         """The open folder for temporary files, on the destination's file system."""
         return self._temporary
@@ -130,36 +116,6 @@ class Destination:
         """Where that folder is."""
         return self.path / TEMPORARY
 
-    def _folder(self, local: str, make: bool = False) -> int | None:
-        """An open folder; None if it isn't there. It stays open for a while, and is not the caller's to close."""
-        if not local:
-            return self._root
-        if (fd := self._folders.get(local)) is not None:
-            self._folders.move_to_end(local)
-            return fd
-        above, _, name = local.rpartition("/")
-        up = self._folder(above, make)
-        if up is None:
-            return None
-        try:
-            fd = os.open(name, _FOLDER, dir_fd=up)
-        except FileNotFoundError:
-            if not make:
-                return None
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, dir_fd=up)
-            self._touched.add(above)
-            fd = os.open(name, _FOLDER, dir_fd=up)
-        except OSError as error:
-            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-                raise
-            found = os.stat(name, dir_fd=up, follow_symlinks=False)
-            raise Blocked(local, stat.S_ISLNK(found.st_mode)) from None
-        self._folders[local] = fd
-        if len(self._folders) > _OPEN_FOLDERS:
-            os.close(self._folders.popitem(last=False)[1])
-        return fd
-
     def folder(self, local: str) -> int | None:
         """A folder, open until the next one is asked for; None if it isn't there.
 
@@ -167,7 +123,7 @@ class Destination:
             Blocked: Something on the way, or itself, is no folder.
         """
         with writing(self.path / local):
-            return self._folder(local)
+            return self._folders.get(local)
 
     def missing_folders(self, local: str) -> list[str]:
         """The folders on the way to a file that would have to be made, outermost first."""
@@ -175,7 +131,7 @@ class Destination:
         folder = local.rpartition("/")[0]
         while folder:
             try:
-                if self._folder(folder) is not None:
+                if self._folders.get(folder) is not None:
                     break
             except Blocked:
                 # what is in the way goes first, and then it is missing
@@ -192,7 +148,7 @@ class Destination:
         """
         above, _, name = local.rpartition("/")
         try:
-            fd = self._folder(above)
+            fd = self._folders.get(above)
             return None if fd is None else os.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
@@ -206,7 +162,7 @@ class Destination:
             OSError: It can't be opened, or is a symbolic link.
         """
         above, _, name = local.rpartition("/")
-        fd = self._folder(above)
+        fd = self._folders.get(above)
         if fd is None:
             raise FileNotFoundError(errno.ENOENT, "no such folder", above)
         return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
@@ -214,7 +170,7 @@ class Destination:
     def link_target(self, local: str) -> str:
         """Where a symbolic link points; "" if it is none."""
         above, _, name = local.rpartition("/")
-        fd = self._folder(above)
+        fd = self._folders.get(above)
         if fd is None:
             return ""
         try:
@@ -224,7 +180,7 @@ class Destination:
 
     def files_below(self, local: str) -> Iterator[str]:
         """All that is below a folder and is no folder itself."""
-        fd = self._folder(local)
+        fd = self._folders.get(local)
         if fd is None:
             return
         with os.scandir(fd) as items:
@@ -237,7 +193,7 @@ class Destination:
 
     def remove_empty_folders(self, local: str) -> None:
         """Remove a folder if nothing but folders is below it."""
-        fd = self._folder(local)
+        fd = self._folders.get(local)
         if fd is None:
             return
         with os.scandir(fd) as items:
@@ -257,7 +213,7 @@ class Destination:
             OSError: The system refuses.
         """
         above, _, name = local.rpartition("/")
-        fd = self._folder(above, make=True)
+        fd = self._folders.get(above, make=True)
         assert fd is not None
         try:
             os.rename(temporary, name, src_dir_fd=self._temporary, dst_dir_fd=fd)
@@ -265,7 +221,7 @@ class Destination:
             if error.errno != errno.EXDEV:
                 raise
             self._carry_over(temporary, name, fd)
-        self._touched.add(above)
+        self._folders.touched.add(above)
         return os.stat(name, dir_fd=fd, follow_symlinks=False)
 
     def _carry_over(self, temporary: str, name: str, fd: int) -> None:
@@ -297,20 +253,19 @@ class Destination:
         """Remove a file. Behind anything that is no folder there is none."""
         above, _, name = local.rpartition("/")
         try:
-            fd = self._folder(above)
+            fd = self._folders.get(above)
         except Blocked:
             return
         if fd is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=fd)
-            self._touched.add(above)
+            self._folders.touched.add(above)
 
     def remove_folder(self, local: str) -> bool:
         """Remove a folder if it is empty; whether it is gone."""
         above, _, name = local.rpartition("/")
-        for known in [known for known in self._folders if known == local or known.startswith(local + "/")]:
-            os.close(self._folders.pop(known))
-        fd = self._folder(above)
+        self._folders.let_go(local)
+        fd = self._folders.get(above)
         if fd is None:
             return True
         try:
@@ -319,18 +274,18 @@ class Destination:
             return True
         except OSError:
             return False
-        self._touched.discard(local)
-        self._touched.add(above)
+        self._folders.touched.discard(local)
+        self._folders.touched.add(above)
         return True
 
     def sync(self) -> None:
         """Make all names that were given or taken away survive a loss of power."""
-        for local in sorted(self._touched):
+        for local in sorted(self._folders.touched):
             with contextlib.suppress(Blocked):
-                fd = self._folder(local)
+                fd = self._folders.get(local)
                 if fd is not None:
                     sync_descriptor(fd)
-        self._touched.clear()
+        self._folders.touched.clear()
 
     def has_temporary(self, name: str) -> bool:
         """Whether a temporary file is there."""

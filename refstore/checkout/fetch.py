@@ -17,12 +17,12 @@ from pathlib import Path
 from refstore.checkout.cache import Cache
 from refstore.checkout.destination import Destination
 from refstore.checkout.disk import pieces, write_all, writing
-from refstore.checkout.ledger import RACY_NS
 from refstore.checkout.links import Link, can_clone, clone
 from refstore.checkout.parts import Stopped
 from refstore.checkout.pinned import Content, PinnedReads
-from refstore.checkout.plan import Work
 from refstore.checkout.proof import STRONG, new_hash
+from refstore.checkout.staged import Work
+from refstore.checkout.written import RACY_NS
 from refstore.errors import RefstoreError, SourceMissing, SourceUnavailable
 from refstore.manifest.entry import STORED, Checksum, Object, Pin
 

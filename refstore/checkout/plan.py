@@ -7,12 +7,10 @@ work to do.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,82 +18,31 @@ from typing import Any
 from refstore.checkout.archived import is_archived
 from refstore.checkout.cache import Cache
 from refstore.checkout.conflicts import Listed, through_link
-from refstore.checkout.destination import Blocked, Destination
-from refstore.checkout.ledger import (
-    WRITTEN_COLUMNS,
-    Ledger,
-    Settled,
-    Written,
-    has_key,
-    identity,
-    is_settled,
-)
+from refstore.checkout.destination import Destination
+from refstore.checkout.ledger import Ledger
+from refstore.checkout.open_folders import Blocked
 from refstore.checkout.paths import FilesAndFolders, decode, encode, folded, local_path
 from refstore.checkout.recognise import Recognition
 from refstore.checkout.select import Selection
 from refstore.checkout.since import Manifest, Since, since_last
+from refstore.checkout.staged import (
+    FILE_IN_WAY,
+    FOLDER_IN_WAY,
+    KEEP,
+    LINK_IN_WAY,
+    PAGE,
+    TAKE_OVER,
+    WRITE,
+    Staged,
+    Totals,
+    as_text,
+)
+from refstore.checkout.written import WRITTEN_COLUMNS, Settled, Written, identity, is_settled
 from refstore.errors import DestinationConflict, UnsafePath
 from refstore.manifest.entry import Entry, Object
 
-PAGE = 1000
 
-_SCHEMA = """
-create table staging.page (number integer primary key, local blob not null, object blob not null);
-create table staging.plan (
-    local blob primary key, action integer not null, entry text, object blob, md5 text, size integer, link text, key
-    text, settled integer, old_key text, archived integer
-) without rowid;
-create table staging.drop_ (local blob primary key, way integer not null, key text) without rowid;
-create table staging.appeared (
-    local blob primary key, object blob, md5 text, size integer, link text, key text, settled integer
-) without rowid;
-create table staging.folded (name text primary key, path text not null) without rowid;
-"""
-_WRITE, _KEEP, _TAKE_OVER = range(3)
-_FILE_IN_WAY, _FOLDER_IN_WAY, _LINK_IN_WAY = 1, 2, 3
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One file to write.
-
-    Attributes:
-        local: Its path below the destination.
-        entry: What it is.
-        object: The identity of its object.
-        md5: Of its content, where an earlier read of the object told.
-        old_key: The stat key of what is in its place and may be replaced; None for nothing, "" for anything (`force`).
-    """
-
-    local: str
-    entry: Entry
-    object: bytes
-    md5: str | None
-    old_key: str | None
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a plan comes to.
-
-    Attributes:
-        write: Files to write.
-        write_bytes: The sum of their sizes, where known.
-        keep: Files that are there already.
-        drop: Files to remove.
-        archived: Files to write that were in archived storage when they were recorded.
-        escaped: Files whose local name is not their path.
-    """
-
-    write: int = 0
-    write_bytes: int = 0
-    keep: int = 0
-    drop: int = 0
-    archived: int = 0
-    escaped: int = 0
-
-
-class Plan:
+class Plan(Staged):
     """The plan for one destination. Made inside `Ledger.staging(Plan.schema)`.
 
     Args:
@@ -107,14 +54,11 @@ class Plan:
         force: Whether what is not ours, or was changed, may be replaced.
     """
 
-    schema = _SCHEMA
-
     def __init__(
         self, db: sqlite3.Connection, ledger: Ledger, dest: Destination, cache: Cache, owner: str, force: bool
     ) -> None:
-        self.totals = Totals()
-        self._db, self._ledger, self._dest, self._owner, self._force = db, ledger, dest, owner, force
-        self.root = ledger.root(dest.path)
+        super().__init__(db, ledger, dest, owner)
+        self._force = force
         self._known = Recognition(dest, cache)
         self._conflicts = Listed()
         self._sources = Listed()
@@ -249,7 +193,7 @@ class Plan:
             found = self._dest.stat(local)
         except Blocked as blocked:
             # judged when it is known what goes
-            way = _LINK_IN_WAY if blocked.link else _FILE_IN_WAY
+            way = LINK_IN_WAY if blocked.link else FILE_IN_WAY
             self._db.execute("insert or ignore into staging.drop_ values (?, ?, null)", (encode(blocked.local), way))
             return self._write(local, entry, object_, md5, None)
         if found is None:
@@ -259,9 +203,9 @@ class Plan:
             if self._known.prove(local, found, obj, md5) is None:
                 self._sources.add(local)
             self.totals.keep += 1
-            return (encode(local), _KEEP, *[None] * 9)
+            return (encode(local), KEEP, *[None] * 9)
         if stat.S_ISDIR(found.st_mode):
-            self._db.execute("insert or ignore into staging.drop_ values (?, ?, null)", (encode(local), _FOLDER_IN_WAY))
+            self._db.execute("insert or ignore into staging.drop_ values (?, ?, null)", (encode(local), FOLDER_IN_WAY))
             return self._write(local, entry, object_, md5, None)
         ours = self._known.content_if_ours(local, found, written)
         key = self._known.key(local, found, written)
@@ -312,15 +256,15 @@ class Plan:
         self.totals.write_bytes += entry.object.size or 0
         archived = is_archived(entry.object)
         self.totals.archived += archived
-        text = json.dumps(entry.to_json())
-        return (encode(local), _WRITE, text, object_, md5, None, None, None, None, old_key, archived)
+        text = as_text(entry)
+        return (encode(local), WRITE, text, object_, md5, None, None, None, None, old_key, archived)
 
     def _there(self, file: Settled, nothing_new: bool) -> tuple[object, ...]:
         self.totals.keep += 1
         if nothing_new:
-            return (file.path, _KEEP, *[None] * 9)
+            return (file.path, KEEP, *[None] * 9)
         known = (file.object, file.md5, file.size, file.link, file.key, file.settled)
-        return (file.path, _TAKE_OVER, None, *known, None, None)
+        return (file.path, TAKE_OVER, None, *known, None, None)
 
     def _find_dropped(self) -> None:
         """Files of this artifact that an earlier checkout wrote here, and that this version lacks."""
@@ -367,75 +311,10 @@ class Plan:
         """Files where folders have to be, and folders where files have to be: each has to go as part of the plan."""
         for path, way in self._db.execute("select local, way from staging.drop_ where way > 0").fetchall():
             local = decode(path)
-            if way == _FILE_IN_WAY and not self._force:
+            if way == FILE_IN_WAY and not self._force:
                 self._conflicts.add(local)
-            if way == _LINK_IN_WAY:
+            if way == LINK_IN_WAY:
                 self._unsafe.add(through_link(self._dest.path / local))
-            for file in self._dest.files_below(local) if way == _FOLDER_IN_WAY else ():
+            for file in self._dest.files_below(local) if way == FOLDER_IN_WAY else ():
                 if not self.drops(file):
                     self._conflicts.add(file)
-
-    def drops(self, local: str) -> bool:
-        """Whether a file goes as part of this plan."""
-        row = self._db.execute("select 1 from staging.drop_ where local = ? and way = 0", (encode(local),)).fetchone()
-        return row is not None
-
-    def dropped_below(self, local: str) -> list[str]:
-        """The files below a folder that go as part of this plan."""
-        start = encode(local + "/")
-        rows = self._db.execute(
-            "select local from staging.drop_ where local > ? and local < ? and way = 0", (start, start[:-1] + b"0")
-        )
-        return [decode(path) for (path,) in rows.fetchall()]
-
-    def dropped(self) -> Iterator[list[tuple[str, str]]]:
-        """All files that go, a page at a time: each with its stat key, or "" where any may go."""
-        after = b""
-        while rows := self._db.execute(
-            "select local, key from staging.drop_ where local > ? and way = 0 order by local limit ?", (after, PAGE)
-        ).fetchall():
-            after = rows[-1][0]
-            yield [(decode(path), key) for path, key in rows]
-
-    def work(self, *, archived: bool = False) -> Iterator[Work]:
-        """All files to write, by local path.
-
-        Args:
-            archived: Only those that were in archived storage.
-        """
-        after = b""
-        while rows := self._db.execute(
-            "select local, entry, object, md5, old_key from staging.plan "
-            "where action = ? and archived >= ? and local > ? order by local limit ?",
-            (_WRITE, archived, after, PAGE),
-        ).fetchall():
-            after = rows[-1][0]
-            for path, entry, object_, md5, old_key in rows:
-                yield Work(decode(path), Entry.from_json(json.loads(entry)), object_, md5, old_key)
-
-    def stale(self, path: str) -> str | None:
-        """The local path of an older file of ours that was to be replaced by this entry, if it is still there."""
-        local = local_path(path)
-        row = self._db.execute("select old_key from staging.plan where local = ?", (encode(local),)).fetchone()
-        if row is None or not row[0]:
-            return None
-        found = self._dest.stat(local)
-        return local if found is not None and has_key(found, self._dest.link_target(local), row[0]) else None
-
-    def take_over(self) -> None:
-        """Write into the ledger which files were found to be as recorded, and which an unfinished checkout left."""
-        self._take_over(f"staging.plan where action = {_TAKE_OVER}")
-        self._take_over("staging.appeared where 1")
-
-    def _take_over(self, which: str) -> None:
-        after = b""
-        while rows := self._db.execute(
-            f"select local, object, md5, size, link, key, settled from {which} and local > ? order by local limit ?",
-            (after, PAGE),
-        ).fetchall():
-            after = rows[-1][0]
-            files = [
-                Settled(path, object_, md5, size, link, key, bool(settled), False)
-                for path, object_, md5, size, link, key, settled in rows
-            ]
-            self._ledger.settle(self.root, self._owner, files)

@@ -9,8 +9,8 @@ from pathlib import Path
 from refstore.checkout.cache import Cache
 from refstore.checkout.destination import Destination
 from refstore.checkout.disk import pieces
-from refstore.checkout.ledger import Written, stat_key
 from refstore.checkout.proof import STRONG, new_hash
+from refstore.checkout.written import Written, stat_key
 from refstore.manifest.entry import STORED, Checksum, Object
 
 

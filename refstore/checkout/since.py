@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from refstore.checkout.destination import Blocked, Destination
+from refstore.checkout.destination import Destination
 from refstore.checkout.ledger import Ledger
+from refstore.checkout.open_folders import Blocked
 from refstore.checkout.paths import decode, encode, entry_path, local_path
 from refstore.errors import UnsafePath
 from refstore.manifest.diff import Change
@@ -58,7 +59,7 @@ class Since:
 def since_last(manifest: Manifest, ledger: Ledger, dest: Destination, root: int, owner: str) -> Since | None:
     """What changed since the last whole checkout; None where there was none, or too much did."""
     last = ledger.whole(root, owner)
-    if last is None or dest.ignores_case():
+    if last is None or dest.is_new or dest.ignores_case():
         return None
     changes = () if last.manifest == manifest.id else manifest.changes_since(last.manifest)
     if changes is None:

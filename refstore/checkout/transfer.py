@@ -12,18 +12,22 @@ import queue
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from refstore.backends.registry import Backends
 from refstore.checkout.conflicts import through_link
-from refstore.checkout.destination import Blocked, Destination
+from refstore.checkout.destination import Destination
 from refstore.checkout.disk import storage_error, sync_files, writing
 from refstore.checkout.fetch import Arrived, Fetched, Fetcher
-from refstore.checkout.ledger import Ledger, Settled, has_key, is_settled, stat_key
+from refstore.checkout.ledger import Ledger
+from refstore.checkout.open_folders import Blocked
 from refstore.checkout.parts import Stopped
 from refstore.checkout.paths import encode
-from refstore.checkout.plan import Plan, Work
+from refstore.checkout.plan import Plan
 from refstore.checkout.result import GIVE_UP, GONE, SHUT_OUT, Failure, failure_of
+from refstore.checkout.staged import Work
+from refstore.checkout.written import Settled, has_key, is_settled, stat_key
 from refstore.errors import CheckoutError, DestinationConflict, RefstoreError, StorageFull, UnsafePath
 from refstore.progress import Progress
 
@@ -31,6 +35,10 @@ BATCH = 256
 """Files that get their names together."""
 BATCH_SECONDS = 1.0
 """The longest that a finished file waits for its name."""
+GATHER_SECONDS = 0.004
+"""So long the calling thread lets results gather: to wake up for each would take its processor from those who fetch."""
+QUEUED = 64
+"""Files that wait for a thread, so that none is idle in that time."""
 PATIENCE = 5.0
 """How long an interrupted checkout waits for its threads, in seconds."""
 
@@ -108,7 +116,7 @@ class Transfer:
         for thread in threads:
             thread.start()
         try:
-            self._loop(2 * count)
+            self._loop(count + max(count, QUEUED))
             if self.outcome.gave_up:
                 self._end(threads, PATIENCE)
                 self._drain()
@@ -165,28 +173,36 @@ class Transfer:
                     waiting += 1
             if not waiting:
                 return
-            try:
-                result = self._results.get(timeout=0.2)
+            for result in self._gathered(waiting > 1):
                 waiting -= 1
-            except queue.Empty:
-                result = None
-            if isinstance(result, Fetched):
-                self._batch.append(result)
-                refused = 0
-            elif isinstance(result, Failure):
-                self.outcome.failures.append(result)
-                self._progress.advance(1, 0)
-                refused = refused + 1 if result.kind in SHUT_OUT else 0
-                if refused >= GIVE_UP:
-                    self.outcome.gave_up = True
-                    self._stop.set()
-                    return
-            elif result is not None:
-                raise result
+                if isinstance(result, Fetched):
+                    self._batch.append(result)
+                    refused = 0
+                elif isinstance(result, Failure):
+                    self.outcome.failures.append(result)
+                    self._progress.advance(1, 0)
+                    refused = refused + 1 if result.kind in SHUT_OUT else 0
+                    if refused >= GIVE_UP:
+                        self.outcome.gave_up = True
+                        self._stop.set()
+                        return
+                elif result is not None:
+                    raise result
             self._progress.advance(0, self._arrived.take())
             if len(self._batch) >= BATCH or (self._batch and time.monotonic() - committed > BATCH_SECONDS):
                 self._commit()
                 committed = time.monotonic()
+
+    def _gathered(self, several: bool) -> Iterator[Fetched | Failure | BaseException | None]:
+        """What the threads have done by now; nothing if that takes long. What is not consumed stays where it was."""
+        try:
+            yield self._results.get(timeout=0.2)
+            if several:
+                time.sleep(GATHER_SECONDS)
+            while True:
+                yield self._results.get_nowait()
+        except queue.Empty:
+            return
 
     def _drain(self) -> None:
         with contextlib.suppress(queue.Empty):

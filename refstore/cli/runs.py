@@ -12,7 +12,7 @@ from refstore.cli.options import Json, Quiet, complete_run, open_store, short
 from refstore.cli.output import Output, coloured, columns, printable, when
 
 if TYPE_CHECKING:
-    from refstore.catalog.queries import VersionInfo
+    from refstore.catalog.infos import VersionInfo
     from refstore.catalog.run_queries import RunInfo
     from refstore.store import Store
 

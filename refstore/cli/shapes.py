@@ -13,7 +13,7 @@ from refstore.tracking.exports.row import object_row
 if TYPE_CHECKING:
     from refstore.backends.base import Diagnosis
     from refstore.backends.registry import Backends
-    from refstore.catalog.queries import ArtifactInfo, Event, ProjectInfo, VersionInfo
+    from refstore.catalog.infos import ArtifactInfo, Event, ProjectInfo, VersionInfo
     from refstore.catalog.run_queries import RunInfo
     from refstore.checkout.result import CheckoutResult, Failure
     from refstore.checkout.status import Drift

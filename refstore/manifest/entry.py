@@ -127,6 +127,30 @@ class Object:
         return self.mtime == other.mtime and self.mtime is not None
 
 
+def check_entry(data: dict[str, Any]) -> None:
+    """Believe nothing of what says that it is an entry: manifests come from other people.
+
+    Raises:
+        KeyError, TypeError, ValueError: The data are not what `Entry.to_json` makes.
+    """
+    if not _FIELDS.issuperset(data):
+        raise ValueError(f"unknown field {min(data.keys() - _FIELDS)!r}")
+    size, checksum, mtime = data.get("size"), data.get("checksum"), data.get("mtime")
+    for name, value in data.items():
+        if type(value) is not str and name != "size":
+            raise TypeError(f"{name!r} is not text")
+    if size is not None and (type(size) is not int or not 0 <= size <= MAX_SIZE):
+        raise ValueError("'size' is no number of bytes")
+    if not _SCHEME.fullmatch(data["scheme"]):
+        raise ValueError("'scheme' is none")
+    if checksum is not None and not _CHECKSUM.fullmatch(checksum):
+        raise ValueError("'checksum' is none")
+    if mtime is not None and not _TIME.fullmatch(mtime):
+        raise ValueError("'mtime' is not a time in UTC")
+    if "path" not in data:
+        raise KeyError("path")
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of a manifest.
@@ -171,20 +195,8 @@ class Entry:
         Raises:
             KeyError, TypeError, ValueError: The data are not an entry.
         """
-        if not _FIELDS.issuperset(data):
-            raise ValueError(f"unknown field {min(data.keys() - _FIELDS)!r}")
-        size, checksum, mtime = data.get("size"), data.get("checksum"), data.get("mtime")
-        for name, value in data.items():
-            if name != "size" and type(value) is not str:
-                raise TypeError(f"{name!r} is not text")
-        if size is not None and (type(size) is not int or not 0 <= size <= MAX_SIZE):
-            raise ValueError("'size' is no number of bytes")
-        if not _SCHEME.fullmatch(data["scheme"]):
-            raise ValueError("'scheme' is none")
-        if checksum is not None and not _CHECKSUM.fullmatch(checksum):
-            raise ValueError("'checksum' is none")
-        if mtime is not None and not _TIME.fullmatch(mtime):
-            raise ValueError("'mtime' is not a time in UTC")
+        check_entry(data)
+        checksum = data.get("checksum")
         return cls(
             data["path"],
             Object(
@@ -192,11 +204,11 @@ class Entry:
                 data.get("endpoint", ""),
                 data.get("bucket", ""),
                 data.get("key", ""),
-                size,
+                data.get("size"),
                 data.get("version"),
                 data.get("etag"),
                 Checksum.parse(checksum) if checksum is not None else None,
-                mtime,
+                data.get("mtime"),
                 data.get("storage_class"),
             ),
         )

@@ -58,7 +58,7 @@ class Sink(Protocol):
         """A group or a root and what it lists, in order."""
 
 
-def _ends(path: str) -> int:
+def ends(path: str) -> int:
     """What a path ends: `LEAF`, `GROUP`, or -1 for nothing."""
     try:
         return _level(hashlib.sha256(path.encode()).digest())
@@ -78,10 +78,11 @@ _often = lru_cache(64)(encode_basestring)
 
 def entry_line(entry: Entry) -> str:
     """The canonical text of an entry, which its leaf's hash covers: what `canonical(entry.to_json())` gives, sooner."""
-    return _line(row_of(entry))
+    return line_of(row_of(entry))
 
 
-def _line(row: Row) -> str:
+def line_of(row: Row) -> str:
+    """The canonical text of the entry that a row is; see `entry_line`."""
     path, scheme, endpoint, bucket, key, size, version, etag, checksum, mtime, storage_class = row
     text = encode_basestring
     a = f'"bucket":{_often(bucket)},' if bucket else ""
@@ -98,7 +99,7 @@ def _line(row: Row) -> str:
 
 def leaf_of(rows: list[Row], lines: list[str] | None = None) -> Chunk:
     """The leaf that some entries make, sorted by path; `lines` are theirs, where they are known."""
-    text = "\n".join(["refstore leaf", *(lines or map(_line, rows)), ""])
+    text = "\n".join(["refstore leaf", *(lines or map(line_of, rows)), ""])
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -169,10 +170,14 @@ def _misplaced(path: str, last: str) -> Exception:
     return ValueError(f"{path!r} comes after {last!r}")
 
 
-def node_of(kind: str, children: list[Chunk]) -> Chunk:
-    """The node that some children make, in order; `kind` is `group` or `root`."""
-    lines = [f"{c.id.hex()} {c.entries} {c.size} {_encode(c.last)}\n" for c in children]
-    data = f"refstore {kind}\n{''.join(lines)}".encode()
+def child_line(child: Chunk) -> str:
+    """What the text of a node says of one child; the hash of the node covers it."""
+    return f"{child.id.hex()} {child.entries} {child.size} {_encode(child.last)}\n"
+
+
+def node_of(kind: str, children: list[Chunk], lines: list[str] | None = None) -> Chunk:
+    """The node that some children make, in order; `kind` is `group` or `root`, `lines` are theirs, where known."""
+    data = f"refstore {kind}\n{''.join(lines or map(child_line, children))}".encode()
     return Chunk(
         hashlib.sha256(data).digest(),
         children[-1].last if children else "",
@@ -230,7 +235,7 @@ class TreeBuilder:
             return
         self._leaves.append(leaf)
         self._cut.last = leaf.last
-        if _ends(leaf.last) == GROUP:
+        if ends(leaf.last) == GROUP:
             self._end_group()
 
     def add_group(self, group: Chunk) -> None:
@@ -252,7 +257,7 @@ class TreeBuilder:
         return root
 
     def _end_leaf(self, rows: list[Row]) -> None:
-        lines = [_line(row) for row in rows]
+        lines = [line_of(row) for row in rows]
         leaf = leaf_of(rows, lines)
         if self._told is not None:
             self._told(lines)
@@ -268,7 +273,7 @@ class TreeBuilder:
 
 def ends_by_path(chunk: Chunk, level: int) -> bool:
     """Whether a leaf or a group ends by its last path, and not just because the tree ended there."""
-    return _ends(chunk.last) >= level
+    return ends(chunk.last) >= level
 
 
 def change_line(old: Entry | None, new: Entry | None) -> dict[str, Any]:

@@ -284,8 +284,8 @@ class _Bytes:
             )
 
 
-def _lines(path: Path, start: int = 0, *, whole: bool = False) -> Iterator[tuple[Any, int, int]]:
-    """Decoded lines of a file with their number (from 1, or from 1 at `start`) and the offset behind each.
+def _lines(path: Path, start: int = 0, *, whole: bool = False) -> Iterator[tuple[bytes, int, int]]:
+    """The lines of a file with their number (from 1, or from 1 at `start`) and the offset behind each.
 
     With `whole` the file's hash is compared with its name at the end.
     """
@@ -313,14 +313,18 @@ def _lines(path: Path, start: int = 0, *, whole: bool = False) -> Iterator[tuple
                 )
             if not line.endswith(b"\n"):
                 raise CatalogCorrupt(f"{path.name} is cut off in line {number}: restore it from git or from a remote.")
-            try:
-                yield json.loads(line), number, start
-            except (ValueError, RecursionError) as error:
-                raise CatalogCorrupt(
-                    f"Line {number} of {path.name} is not JSON: restore it from git or from a remote."
-                ) from error
+            yield line, number, start
         if whole:
             lines.check()
+
+
+def _decoded(line: bytes, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise CatalogCorrupt(
+            f"Line {number} of {path.name} is not JSON: restore it from git or from a remote."
+        ) from error
 
 
 def _check_name(path: Path) -> None:
@@ -340,7 +344,11 @@ def read(path: Path, *, whole: bool = False) -> Iterator[Placed]:
         CatalogTooNew: A newer refstore wrote it.
     """
     skip = 0
-    for data, number, offset in _lines(path, whole=whole):
+    for line, number, offset in _lines(path, whole=whole):
+        if skip:
+            skip -= 1
+            continue
+        data = _decoded(line, path, number)
         where = f"{path.name}, line {number},"
         if number == 1:
             if not isinstance(data, dict) or not isinstance(data.get("refstore"), int):
@@ -352,9 +360,6 @@ def read(path: Path, *, whole: bool = False) -> Iterator[Placed]:
                 )
             if "part" in data:
                 return
-            continue
-        if skip:
-            skip -= 1
             continue
         try:
             record = parse(data, where)
@@ -388,7 +393,9 @@ def read_changes(folder: Path, name: str, placed: Placed) -> Iterator[dict[str, 
     assert isinstance(manifest, Manifest)
     for part in manifest.parts:
         count = None
-        for data, number, _ in _lines(folder / (part + SUFFIX)):
+        path = folder / (part + SUFFIX)
+        for line, number, _ in _lines(path):
+            data = _decoded(line, path, number)
             if number == 1:
                 count = data.get("part") if isinstance(data, dict) else None
                 if not isinstance(count, int):
@@ -399,8 +406,9 @@ def read_changes(folder: Path, name: str, placed: Placed) -> Iterator[dict[str, 
             raise CatalogCorrupt(f"{part}{SUFFIX} is cut off: restore it from git or from a remote.")
     left = manifest.changes
     if left:
-        for data, _, _ in _lines(folder / (name + SUFFIX), placed.offset):
-            yield data
+        path = folder / (name + SUFFIX)
+        for line, number, _ in _lines(path, placed.offset):
+            yield _decoded(line, path, number)
             left -= 1
             if not left:
                 return

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from refstore.catalog.queries import ArtifactInfo, Event, ProjectInfo
+from refstore.catalog.infos import ArtifactInfo, Event, ProjectInfo
 from refstore.names import parse_artifact
 from refstore.version import Diff, Version
 

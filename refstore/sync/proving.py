@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refstore.catalog.chunks import apply, root_number, root_numbers
+from refstore.catalog.applying import Applying
+from refstore.catalog.chunks import root_numbers
 from refstore.errors import CatalogCorrupt, RefstoreError, SourceMissing
+from refstore.manifest.tree import Chunk
 from refstore.records.transaction import SUFFIX
 from refstore.records.types import Manifest
 from refstore.sync.pack_reader import Placed
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from refstore.catalog.catalog import Catalog
 
 _TURN = 1.0
@@ -65,12 +65,14 @@ def prove(catalog: Catalog, find: Callable[[str], Path], manifests: Iterable[tup
             ready.popleft()
         until = time.monotonic() + _TURN
         with catalog.exclusive() as db:
+            applying = Applying(db)
             for done, (name, placed, files) in enumerate(some):
                 if time.monotonic() > until:
                     ready.extendleft((name, placed) for name, placed, _ in reversed(some[done:]))
                     break
-                if files and _build(db, name, placed, files, proof):
+                if files and _build(applying, name, placed, files, proof):
                     ready += waiting.pop(_manifest(placed).manifest, [])
+            applying.flush()
     for base, left in waiting.items():
         proof.unready.update((name, base) for name, _ in left)
     return proof
@@ -84,22 +86,20 @@ def _files(find: Callable[[str], Path], name: str, placed: Placed, proof: Proof)
         return []
 
 
-def _build(db: sqlite3.Connection, name: str, placed: Placed, files: list[Path], proof: Proof) -> bool:
+def _build(applying: Applying, name: str, placed: Placed, files: list[Path], proof: Proof) -> bool:
     manifest = _manifest(placed)
-    db.execute("SAVEPOINT proof")
-    try:
-        base = root_number(db, manifest.base) if manifest.base else None
-        root = apply(db, base, _lines(files, placed))
+
+    def prove(root: Chunk) -> None:
         if (root.id.hex(), root.entries, root.size) != (manifest.manifest, manifest.entries, manifest.size):
             raise CatalogCorrupt("its lines make another one")
+
+    try:
+        applying.apply(applying.root(manifest.base) if manifest.base else None, _lines(files, placed), prove)
     except (CatalogCorrupt, ValueError, OverflowError, OSError) as error:
-        db.execute("ROLLBACK TO proof")
         why = str(error) if isinstance(error, RefstoreError) else f"its lines make none ({error})"
         reason = f"the manifest {manifest.manifest} in {name}{SUFFIX} is not proven: {why.rstrip('.')}."
         proof.failed.setdefault(name, CatalogCorrupt(reason))
         return False
-    finally:
-        db.execute("RELEASE proof")
     return True
 
 

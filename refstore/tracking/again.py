@@ -21,7 +21,7 @@ from refstore.tracking.result import Recorded
 
 if TYPE_CHECKING:
     from refstore.backends.registry import Backends
-    from refstore.catalog.queries import VersionInfo
+    from refstore.catalog.infos import VersionInfo
     from refstore.progress import Progress
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from refstore.catalog.queries import ProjectInfo
+from refstore.catalog.infos import ProjectInfo
 from refstore.errors import ArtifactNotFound
 from refstore.names import ArtifactName, parse_artifact
 from refstore.tracking import current

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refstore.catalog.fork_gate import inside_sqlite
-from refstore.catalog.queries import VersionInfo
+from refstore.catalog.infos import VersionInfo
 from refstore.errors import RefstoreError, UsageError
 from refstore.manifest.diff import pairs
 from refstore.manifest.entry import Entry

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refstore.catalog.catalog import Catalog
-from refstore.catalog.queries import VersionInfo
+from refstore.catalog.infos import VersionInfo
 from refstore.catalog.writing import Writing
 from refstore.errors import ArtifactNotFound, TypeConflict
 from refstore.names import LATEST, ArtifactName, check_alias, check_tag

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from refstore.catalog.queries import VersionInfo
+from refstore.catalog.infos import VersionInfo
 from refstore.errors import ArtifactFinalizedError, ArtifactNotLoggedError, UsageError
 from refstore.names import ArtifactName, check_type, parse_artifact
 from refstore.tracking.added_paths import AddedPaths

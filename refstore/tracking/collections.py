@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refstore.catalog.queries import ArtifactInfo, VersionInfo
+from refstore.catalog.infos import ArtifactInfo, VersionInfo
 from refstore.errors import ArtifactNotFound, TypeConflict
 from refstore.names import ArtifactName
 from refstore.tracking.stores import Stores

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from refstore.catalog.queries import VersionInfo
+from refstore.catalog.infos import VersionInfo
 from refstore.catalog.run_queries import RunInfo
 from refstore.errors import RefstoreError, UsageError
 from refstore.names import check_alias, check_type, parse_artifact

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refstore.catalog.queries import VersionInfo
+from refstore.catalog.infos import VersionInfo
 from refstore.config import Settings
 from refstore.errors import TypeConflict, UsageError
 from refstore.names import ArtifactName, parse_artifact, parse_version

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from refstore.backends.base import Proof
-from refstore.catalog.queries import VersionInfo
+from refstore.catalog.infos import VersionInfo
 from refstore.checkout.checkout import checkout
 from refstore.checkout.proof import Digests, Verdict, computable
 from refstore.checkout.result import GONE, OVERWRITTEN, CheckoutResult

@@ -12,6 +12,7 @@ from refstore.backends.sources import EVERYTHING, Choice
 from refstore.catalog.staging import SortedRows, Staging
 from refstore.errors import DuplicatePath, EntryNotFound, NothingToAdd, SourceMissing, TooManyObjects
 from refstore.manifest.entry import Entry
+from refstore.manifest.rows import entry_of
 
 _PAGE = 1000
 MOST_SOURCES = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from refstore.catalog.catalog import Catalog
-from refstore.catalog.queries import VersionInfo
+from refstore.catalog.infos import VersionInfo
 from refstore.records.encoding import now
 from refstore.records.types import Tombstone
 

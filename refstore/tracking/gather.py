@@ -69,7 +69,7 @@ def gather(
                     "Raise it with --max-objects (in Python max_objects=), or choose fewer with --include."
                 )
             if progress is not None:
-                progress.advance(len(entries), sum(entry.object.size or 0 for entry in entries))
+                progress.advance(len(entries), entries.size)
         if not seen and not allow_empty:
             markers = f" but directory markers ({found.markers:,})" if found.markers else ""
             raise SourceMissing(

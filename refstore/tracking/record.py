@@ -9,7 +9,7 @@ from typing import Any
 
 from refstore.backends.sources import EVERYTHING, Choice
 from refstore.catalog.catalog import Catalog
-from refstore.catalog.queries import VersionInfo
+from refstore.catalog.infos import VersionInfo
 from refstore.catalog.writing import Built, Writing
 from refstore.errors import ArtifactNotFound, TypeConflict, UsageError
 from refstore.manifest.diff import Change

@@ -206,10 +206,12 @@ def test_an_error_in_one_chain_ends_all(keys: Callable[..., list[str]]) -> None:
 
 
 def test_who_stops_reading_stops_the_chains(
-    server: tuple[ScriptedServer, dict[str, Bucket]], keys: Callable[..., list[str]]
+    server: tuple[ScriptedServer, dict[str, Bucket]],
+    keys: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bucket = server[1]["bucket"] = Bucket(tree(400, 10), page=10)
-    listing.PAGE = 10
+    monkeypatch.setattr(listing, "PAGE", 10)
     backend = S3Backend(Settings())
     found = backend.find(backend.parse("s3://b/p/"))
     for _ in range(8):

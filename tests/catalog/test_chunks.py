@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refstore.catalog import chunks
+from refstore.catalog.applying import apply
 from refstore.catalog.schema import prepare
 from refstore.errors import CatalogCorrupt, DuplicatePath, UsageError
 from refstore.manifest.entry import Entry, Object
@@ -69,7 +70,7 @@ contents = st.dictionaries(paths, st.integers(0, 5), max_size=300)
 def test_a_change_makes_the_same_manifest_as_building_it_anew(old: dict[str, int], new: dict[str, int]) -> None:
     db = a_database()
     base, expected = build(db, old), build(a_database(), new)
-    assert chunks.apply(db, number(db, base), lines(old, new)) == expected
+    assert apply(db, number(db, base), lines(old, new)) == expected
     assert {e.path: e.object.size for e in chunks.read_entries(db, number(db, expected))} == new
 
 
@@ -96,7 +97,7 @@ def test_a_small_change_to_a_large_manifest_writes_few_chunks() -> None:
     after = dict(MANY)
     after["d3/f00003"] = 77
     del after["d5/f09994"]
-    root = chunks.apply(db, number(db, base), lines(MANY, after))
+    root = apply(db, number(db, base), lines(MANY, after))
     db.set_trace_callback(None)
     assert root == build(a_database(), after)
     assert db.execute("SELECT count(*) FROM chunks").fetchone()[0] - before <= 8
@@ -120,20 +121,20 @@ def test_an_empty_manifest_has_an_identity_and_can_grow() -> None:
     empty = build(db, {})
     assert empty.entries == 0
     assert list(chunks.read_entries(db, number(db, empty))) == []
-    assert chunks.apply(db, number(db, empty), lines({}, {"a": 1})) == build(a_database(), {"a": 1})
+    assert apply(db, number(db, empty), lines({}, {"a": 1})) == build(a_database(), {"a": 1})
     grown = number(db, build(db, {"a": 1}))
-    assert chunks.apply(db, grown, lines({"a": 1}, {})) == empty
+    assert apply(db, grown, lines({"a": 1}, {})) == empty
 
 
 def test_a_change_that_does_not_fit_its_base_is_refused() -> None:
     db = a_database()
     base = number(db, build(db, {"a": 1}))
     with pytest.raises(CatalogCorrupt, match="which its base does not have"):
-        chunks.apply(db, base, [{"drop": "b"}])
+        apply(db, base, [{"drop": "b"}])
     with pytest.raises(CatalogCorrupt, match="damaged"):
-        chunks.apply(db, base, [{"put": {"scheme": "s3"}}])
+        apply(db, base, [{"put": {"scheme": "s3"}}])
     with pytest.raises(CatalogCorrupt, match="out of order"):
-        chunks.apply(db, base, [{"put": entry("c").to_json()}, {"put": entry("b").to_json()}])
+        apply(db, base, [{"put": entry("c").to_json()}, {"put": entry("b").to_json()}])
 
 
 def test_a_path_twice_and_a_name_outside_unicode_are_refused() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from refstore.checkout.cache import STALE_SECONDS, Cache
+from refstore.checkout.cache import Cache
+from refstore.checkout.cache_folder import STALE_SECONDS
 from refstore.errors import (
     ChecksumMismatch,
     SourceChanged,

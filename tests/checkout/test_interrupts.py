@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from refstore.checkout.destination import Destination
-from refstore.checkout.ledger import identity
 from refstore.checkout.plan import Plan
 from refstore.checkout.select import Selection
+from refstore.checkout.written import identity
 from refstore.errors import StorageFull
 from tests.checkout.workshop import Workshop, ordered, tree
 from tests.servers.faults import FaultProxy

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from refstore.checkout.destination import Blocked, Destination
+from refstore.checkout.destination import Destination
+from refstore.checkout.open_folders import Blocked
 from refstore.errors import DestinationConflict, UnsafePath
 from tests.checkout.workshop import Workshop, tree
 

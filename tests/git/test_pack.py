@@ -130,7 +130,7 @@ def test_a_fold_does_not_read_manifests_again(ada: Clone, monkeypatch: pytest.Mo
     with refstore.open(ada.root) as store:
         store.catalog.refresh()
         before = store.catalog._db.execute("SELECT max(id), count(*) FROM chunks").fetchone()
-        monkeypatch.setattr("refstore.catalog.ingest.apply", None)
+        monkeypatch.setattr("refstore.catalog.ingest._build", None)
         store.pack(keep=0)
         assert store.catalog._db.execute("SELECT max(id), count(*) FROM chunks").fetchone() == before
 

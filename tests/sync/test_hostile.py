@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import refstore
-from refstore.catalog.chunks import apply
+from refstore.catalog.applying import apply
 from refstore.catalog.connection import connect
 from refstore.catalog.schema import prepare
 from refstore.errors import RemoteCorrupt

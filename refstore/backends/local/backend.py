@@ -24,12 +24,13 @@ from refstore.backends.local.paths import key_of, parse_path, path_of, readable,
 from refstore.backends.local.reading import FileChunks, as_object, hashed, kind_of, open_regular, translated
 from refstore.backends.local.relook import Relook
 from refstore.backends.local.seen import Seen
-from refstore.backends.local.tree import Digesting, entries, paged
+from refstore.backends.local.tree import Digesting, paged, rows
 from refstore.backends.local.walk import NOT_UTF8, Part, Walk
 from refstore.backends.notes import Notes
 from refstore.config import Settings
 from refstore.errors import RefstoreError, SourceChanged, SourceMissing, SourceUnreadable
 from refstore.manifest.entry import Checksum, Entry, Object, Pin
+from refstore.manifest.rows import Rows
 from refstore.mounts import file_system, is_network
 
 _PAGE = 1000
@@ -212,7 +213,7 @@ class LocalBackend(Backend):
                 seen = self._seen(root, stack)
                 parts = Digesting(hashing, seen, anywhere=self.settings.stat_cache == "always").parts(parts)
             for some in paged(parts, _PAGE):
-                yield Page([entry for part in some for entry in entries(part, algorithm)])
+                yield Page(Rows([row for part in some for row in rows(part, algorithm)]))
             if seen is not None:
                 self._walks[threading.get_ident(), key_of(root)] = seen.walked()
         if notes := found_out.sentences():

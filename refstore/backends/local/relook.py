@@ -9,11 +9,12 @@ from types import TracebackType
 from refstore.backends.local.hashing import Hashing
 from refstore.backends.local.paths import readable
 from refstore.backends.local.seen import Lost, Seen, State
-from refstore.backends.local.tree import Digesting, entries
+from refstore.backends.local.tree import Digesting, rows
 from refstore.backends.local.walk import Part, Run, Walk
 from refstore.backends.notes import Notes
 from refstore.config import Settings
 from refstore.manifest.entry import Entry
+from refstore.manifest.rows import entry_of
 
 Looked = tuple[int, int, list[Entry], list[str]]
 """Of some files: how many there are, their bytes; the entries that are new or changed, the paths that are gone."""
@@ -96,7 +97,7 @@ class Relook:
         put: list[Entry] = []
         for at, (name, value) in enumerate(zip(run.names, run.sums, strict=True)):
             if old.pop(name, None) != value:
-                put += entries((run, at, at + 1), self._settings.hash)
+                put += map(entry_of, rows((run, at, at + 1), self._settings.hash))
         return stop, size, put, [readable(run.before + name) for name in old]
 
     def _dropped(self, folder: bytes, number: int, was: State) -> Looked:

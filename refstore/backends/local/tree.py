@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 from refstore.backends.local.hashing import BATCH, LARGE, Hashing
 from refstore.backends.local.paths import key_of, readable
@@ -11,7 +12,7 @@ from refstore.backends.local.reading import refused
 from refstore.backends.local.seen import Seen, is_racy
 from refstore.backends.local.walk import Part, Run
 from refstore.backends.times import iso_from_ns
-from refstore.manifest.entry import Checksum, Entry, Object
+from refstore.manifest.rows import Row
 from refstore.mounts import is_network
 
 _AHEAD = 16 * BATCH
@@ -109,21 +110,21 @@ class Digesting:
         return True
 
 
-def entries(part: Part, algorithm: str | None) -> list[Entry]:
+def rows(part: Part, algorithm: str | None) -> list[Row]:
     """The entries of some files; `algorithm` is that of their digests, None where there are none."""
     run, start, stop = part
     folder, before = key_of(run.folder), readable(run.before)
     plain = not folder.startswith("%")
-    out = []
-    for at in range(start, stop):
-        name, key = run.names[at], run.keys[at]
+    sums: Iterable[str | None] = repeat(None)
+    if algorithm is not None:
+        sums = [value and f"{algorithm}:{value}" for value in run.sums[start:stop]]
+    out: list[Row] = []
+    for name, key, checksum in zip(run.names[start:stop], run.keys[start:stop], sums, strict=False):
         if plain and name.isascii():
             path, place = before + name, folder + name
         else:
             path, place = readable(run.before + name), key_of(run.folder + name)
-        value = run.sums[at] if algorithm is not None else None
-        checksum = Checksum(algorithm, value) if algorithm is not None and value is not None else None
-        out.append(Entry(path, Object("file", "", "", place, key[2], None, None, checksum, iso_from_ns(key[3]))))
+        out.append((path, "file", "", "", place, key[2], None, None, checksum, iso_from_ns(key[3]), None))
     return out
 
 

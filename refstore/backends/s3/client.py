@@ -138,9 +138,9 @@ class S3Client:
             answer = await self.call(operation, Bucket=bucket, **parameters)
         finally:
             _READING.reset(reading)
-        if "Tree" not in answer:
+        if "Listing" not in answer:
             raise ResponseParserError(f"{operation} was answered with something else than a listing")
-        return s3_pages.read(answer["Tree"], self.endpoint.name, bucket)
+        return s3_pages.read(answer["Listing"], self.endpoint.name, bucket, parameters.get("Prefix") or "")
 
     @property
     def filesystem(self) -> Any:
@@ -217,12 +217,12 @@ def _note_sent(request: Any, **_: Any) -> None:
 
 
 def _read_listing(response_dict: Any, customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Take the body of a listing away from botocore's parser, and put its tree into the answer."""
+    """Take the body of a listing away from botocore's parser, and put it into the answer as it is read here."""
     if response_dict["status_code"] != 200 or not _READING.get():
         return
-    tree = s3_pages.tree(bytes(response_dict["body"]))
-    if tree is not None:
-        customized_response_dict["Tree"] = tree
+    listing = s3_pages.answer(bytes(response_dict["body"]))
+    if listing is not None:
+        customized_response_dict["Listing"] = listing
         response_dict["body"] = b"<Read/>"
 
 

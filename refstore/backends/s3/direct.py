@@ -125,11 +125,31 @@ class Direct:
     def __init__(self, credentials: Callable[[], Credentials | None], throttle: Throttle, payer: bool) -> None:
         self._credentials, self._throttle, self._payer = credentials, throttle, payer
         self._routes: dict[str, Route | None] = {}
+        self._first: dict[str, threading.Event] = {}
         self._signers: dict[str, tuple[float, Signer]] = {}
         self._lock = threading.Lock()
         self._context: Any = None
         self._connections = Connections()
         weakref.finalize(self, self._connections.close)
+
+    def is_first(self, bucket: str) -> bool:
+        """Whether nobody has asked for an object of a bucket yet; true once, and then `asked` has to be called.
+
+        All others wait for that: they would take the long way, which shows none of them more than the first.
+        """
+        if bucket in self._routes:
+            return False
+        with self._lock:
+            over = self._first.get(bucket)
+            if over is None:
+                self._first[bucket] = threading.Event()
+                return True
+        over.wait()
+        return False
+
+    def asked(self, bucket: str) -> None:
+        """The first has its answer, or an error: the others go on."""
+        self._first[bucket].set()
 
     def knows(self, bucket: str) -> bool:
         """Whether the way to a bucket was learned, or found to be none of ours."""

@@ -15,13 +15,13 @@ from refstore.backends.s3.pace import Pace
 from refstore.backends.s3.pages import Listed
 from refstore.backends.s3.ranges import OutOfOrderError, Ranges, Survey, level_of
 from refstore.errors import SourceUnavailable
-from refstore.manifest.entry import Entry, Object
+from refstore.manifest.rows import KEY, PATH, SIZE, VERSION, Row, Rows
 
 PAGE = 1000
 _AHEAD = 2
 """Pages that wait for who lists; while they do, no more are asked for."""
 
-_FOLDER = "_$folder$"
+_MARKERS = ("/", "_$folder$")
 
 Put = Callable[[Listed], Awaitable[None]]
 
@@ -58,8 +58,8 @@ class Listing:
                 with self._translating():
                     if isinstance(listed, Exception):
                         raise listed
-                page = self._page(listed.objects)
-                if not told and any(entry.object.version is None for entry in page.entries):
+                page = self._page(listed.rows)
+                if not told and None in [row[VERSION] for row in Rows.of(page.entries).rows]:
                     told = True
                     page = Page(page.entries, page.markers, (*page.notes, *self._why_unpinned()))
                 yield page
@@ -69,15 +69,13 @@ class Listing:
     def _translating(self) -> Any:
         return s3_errors.translating(self._uri, self._bucket, self._client.label, "s3:ListBucket")
 
-    def _page(self, objects: list[Object]) -> Page:
-        entries, markers, start = [], 0, len(self._prefix)
-        for obj in objects:
-            if not obj.size and (obj.key.endswith("/") or obj.key.endswith(_FOLDER)):
-                markers += 1
-                continue
-            path = obj.key[start:] or obj.key.rstrip("/").rpartition("/")[2] + "/"
-            entries.append(Entry(path, obj))
-        return Page(entries, markers)
+    def _page(self, rows: list[Row]) -> Page:
+        kept = [row for row in rows if row[SIZE] or not row[KEY].endswith(_MARKERS)]
+        # a folder's own object, where it is no marker
+        unnamed = [at for at, row in enumerate(kept) if not row[PATH]]
+        for at in unnamed:
+            kept[at] = (kept[at][KEY].rstrip("/").rpartition("/")[2] + "/", *kept[at][1:])
+        return Page(Rows(kept), len(rows) - len(kept))
 
     def _why_unpinned(self) -> tuple[str, ...]:
         if not self._with_versions:
@@ -99,9 +97,13 @@ class Listing:
         page = await pace.timed(self._first())
         while True:
             # Some services give a key twice, mostly at the border of two pages.
-            kept = {obj.key: obj for obj in page.objects if obj.key not in before}
-            before = set(page.keys)
-            await put(replace(page, objects=list(kept.values())))
+            keys = set(page.keys)
+            if len(keys) == len(page.keys) and keys.isdisjoint(before):
+                await put(page)
+            else:
+                kept = {row[KEY]: row for row in page.rows if row[KEY] not in before}
+                await put(replace(page, rows=list(kept.values())))
+            before = keys
             if not page.truncated:
                 return
             if survey is not None:

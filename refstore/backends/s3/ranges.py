@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from refstore.backends.s3.pages import Listed
+from refstore.manifest.rows import KEY
 
 CHAINS = 16
 """How many ranges are listed at once."""
@@ -210,6 +211,4 @@ def _kept(page: Listed, mine: Range, before: set[str]) -> Listed:
     if mine.beyond is None and before.isdisjoint(page.keys):
         return page
     end = mine.end
-    return replace(
-        page, objects=[obj for obj in page.objects if (end is None or obj.key <= end) and obj.key not in before]
-    )
+    return replace(page, rows=[row for row in page.rows if (end is None or row[KEY] <= end) and row[KEY] not in before])

@@ -14,6 +14,9 @@ from refstore.backends.s3.client import S3Client
 from refstore.errors import RefstoreError, SourceChanged, SourceMissing, SourceUnavailable
 from refstore.manifest.entry import Object
 
+WORTH_ASKING_AGAIN = 32 << 20
+"""The bytes from which on a second request by the short way costs less than reading all of the first one's answer."""
+
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
@@ -28,11 +31,20 @@ def read(client: S3Client, obj: Object, uri: str, start: int, length: int | None
     # Before the body is under way: readers waiting for a second connection with one in hand could block each other.
     part_size = _part_size(client, obj) if length is None else None
     with client.throttle:
-        direct = client.direct.get(obj, uri, start, length)
-        if direct is not None:
-            chunks, answer = direct
-            return Reading(chunks, s3_answers.proofs(obj, answer, whole=not ranged, part_size=part_size))
-        answer = _get(client, obj, uri, parameters)
+        first = client.direct.is_first(obj.bucket)
+        try:
+            long = _get(client, obj, uri, parameters) if first else None
+        finally:
+            if first:
+                client.direct.asked(obj.bucket)
+        if long is None or _size(obj, start, length) >= WORTH_ASKING_AGAIN:
+            direct = client.direct.get(obj, uri, start, length)
+            if direct is not None:
+                if long is not None:
+                    client.discard(long)
+                chunks, answer = direct
+                return Reading(chunks, s3_answers.proofs(obj, answer, whole=not ranged, part_size=part_size))
+        answer = long or _get(client, obj, uri, parameters)
     body = answer["Body"]
     try:
         expected = _check(client, obj, uri, answer, start, length)
@@ -51,6 +63,11 @@ def read(client: S3Client, obj: Object, uri: str, start: int, length: int | None
         translate=lambda error: s3_errors.translate(error, uri, obj.bucket, client.label, "s3:GetObject"),
     )
     return Reading(pieces, s3_answers.proofs(obj, answer, whole=not ranged, part_size=part_size))
+
+
+def _size(obj: Object, start: int, length: int | None) -> int:
+    whole = max(0, (obj.size or 0) - start)
+    return whole if length is None else min(whole, length)
 
 
 async def _chunks(body: Any) -> AsyncIterator[bytes]:
