@@ -186,12 +186,14 @@ def test_an_interrupted_push_sends_no_record_and_the_next_one_only_the_rest(
     monkeypatch.setattr(StoredRemote, "write_content", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ours.remotes.push(content=True, jobs=1)
-    assert len(in_share(share)) == 1
+    # The third may have begun before the caller heard of the second.
+    arrived = len(in_share(share))
+    assert arrived in (1, 2)
     assert not list((share / "packs").glob("*"))
     monkeypatch.setattr(StoredRemote, "write_content", write)
     sent = ours.remotes.push(content=True).content
     assert sent
-    assert sent.files == 2
+    assert sent.files == 3 - arrived
     with refstore.clone(str(share), tmp_path / "theirs", content=True) as theirs:
         assert theirs.cache.usage().files == 3
 
