@@ -12,6 +12,7 @@ from refstore.backends.local.paths import path_of, shown
 from refstore.backends.local.reading import open_regular, translated
 from refstore.backends.registry import Backends
 from refstore.checkout.proof import Digests, Verdict, computable, proofs_of
+from refstore.checkout.seekable_file import SeekableFile
 from refstore.errors import ChecksumMismatch, SourceChanged
 from refstore.manifest.entry import Checksum, Object
 from refstore.mounts import is_network
@@ -95,7 +96,7 @@ def _signature(found: os.stat_result) -> _Signature:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-class _ProvenFile(io.RawIOBase):
+class _ProvenFile(SeekableFile):
     """A descriptor whose every read is refused once the file is another than when it was opened."""
 
     def __init__(self, descriptor: int, path: str, found: os.stat_result) -> None:
@@ -104,22 +105,6 @@ class _ProvenFile(io.RawIOBase):
         self.signature = _signature(found)
         self._size = found.st_size
         self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"There is no offset {base + offset} in a file.")
-        self._position = base + offset
-        return self._position
 
     def readinto(self, buffer: object, /) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
@@ -16,6 +15,7 @@ from refstore.checkout.disk import writing
 from refstore.checkout.ledger import Ledger
 from refstore.checkout.pinned import RETRIES, PinnedReads
 from refstore.checkout.proof import STRONG, Digests, Verdict, proofs_of
+from refstore.checkout.seekable_file import SeekableFile
 from refstore.errors import ChecksumMismatch, SourceMissing, SourceUnavailable
 from refstore.manifest.entry import STORED, Checksum, Entry, Object
 
@@ -135,7 +135,7 @@ def open_copy(obj: Object, backends: Backends, cache: Cache) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
-class _Ranges(io.RawIOBase):
+class _Ranges(SeekableFile):
     """Reads of an object that its service pins, in windows that grow while they follow each other."""
 
     def __init__(self, obj: Object, backends: Backends, ahead: int | None = None) -> None:
@@ -156,22 +156,6 @@ class _Ranges(io.RawIOBase):
         """Make the first request before the first read."""
         if self._size:
             self._request(0, self._window)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"There is no offset {base + offset} in a file.")
-        self._position = base + offset
-        return self._position
 
     def readinto(self, buffer: object, /) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
