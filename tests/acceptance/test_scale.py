@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from refstore.backends.s3.ranges import CHAINS
 from tests.servers import seaweed_bulk
 from tests.servers.running import Run
 from tests.servers.s3 import S3Server, operation
@@ -30,7 +31,7 @@ def bulk(run: Run) -> seaweed_bulk.Bulk:
 
 
 @pytest.mark.timeout(600)
-def test_adding_100_000_versioned_objects_takes_100_requests_and_no_more_memory_than_fewer(
+def test_adding_100_000_versioned_objects_takes_a_request_a_thousand_and_no_more_memory_than_fewer(
     bulk_server: S3Server, bulk: seaweed_bulk.Bulk, new_store: NewStore
 ) -> None:
     store, env = new_store("store"), bulk_server.environment(logged=True)
@@ -40,8 +41,9 @@ def test_adding_100_000_versioned_objects_takes_100_requests_and_no_more_memory_
 
     asked = Counter(operation(request) for request in bulk_server.requests_since(mark, bulk.bucket))
     assert asked.keys() <= {"ListObjectVersions", "ListObjectsV2"}
-    assert asked["ListObjectsV2"] <= 4, "more chains are considered where a server is slow, and this one may be"
-    assert MANY // 1000 <= asked["ListObjectVersions"] <= MANY // 1000 + 1
+    # A busy machine can make this server look far away; then ranges are listed at once, each with a page more.
+    assert asked["ListObjectsV2"] <= 4
+    assert MANY // 1000 <= asked["ListObjectVersions"] <= MANY // 1000 + 2 * CHAINS
     assert [(ran.lines[-1]["file_count"], ran.lines[-1]["pins"]) for ran in (few, many)] == [
         (FEWER, {"version": FEWER}),
         (MANY, {"version": MANY}),

@@ -15,6 +15,7 @@ from typing import Any
 
 from refstore.backends.aio import PIECE, close_with, run
 from refstore.backends.azure.accounts import Account
+from refstore.backends.loading import LOADING
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
@@ -83,10 +84,10 @@ class AzureClient:
         Raises:
             azure.core.exceptions.AzureError: It failed.
         """
+        operations = self._blob(container, key)._client.blob
         from azure.storage.blob._generated.models import ModifiedAccessConditions
 
         conditions = ModifiedAccessConditions(if_match=f'"{etag}"') if etag is not None else None
-        operations = self._blob(container, key)._client.blob
         request = operations.download(
             version_id=version,
             range=span,
@@ -106,7 +107,8 @@ class AzureClient:
                 # Else the SDK's own remarks on broken connections are printed.
                 logging.getLogger("azure").addHandler(logging.NullHandler())
                 # What takes long to import is imported here: on the loop it would hold up other requests.
-                credential, transport = _credential(self), _exact_transport()
+                with LOADING:
+                    credential, transport = _credential(self), _exact_transport()
                 self._service = run(_open(transport, self.account, credential))
                 close_with(self, _closer(self._service, credential))
             return self._service

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from refstore.backends.aio import PIECE, close_with, run
+from refstore.backends.loading import LOADING
 from refstore.errors import CredentialsMissing, InvalidSetting, RefstoreError, SourceDenied, SourceUnavailable
 
 CONNECT_SECONDS = 10.0
@@ -243,7 +244,8 @@ class GCSClient:
             if self._session is not None:
                 return
             os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-            from gcsfs.core import GCSFileSystem
+            with LOADING:
+                from gcsfs.core import GCSFileSystem
 
             if not self._anonymous:
                 self._log_in()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from refstore.backends.loading import LOADING
 from refstore.backends.times import iso_from_http
 from refstore.errors import (
     RefstoreError,
@@ -151,7 +152,8 @@ class HTTPClient:
         with self._lock:
             if self._fs is None:
                 try:
-                    from fsspec.implementations.http import HTTPFileSystem
+                    with LOADING:
+                        from fsspec.implementations.http import HTTPFileSystem
                 except ImportError as error:
                     raise UnsupportedScheme(
                         f"http:// needs a package that is not installed ({error.name}): pip install 'refstore[http]'."

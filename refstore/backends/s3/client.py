@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from refstore.backends.aio import run
+from refstore.backends.loading import LOADING
 from refstore.backends.s3 import errors as s3_errors
 from refstore.backends.s3 import pages as s3_pages
 from refstore.backends.s3.direct import Direct
@@ -151,8 +152,9 @@ class S3Client:
             return self._filesystem
 
     def _make(self) -> Any:
-        import s3fs
-        from aiobotocore.session import AioSession
+        with LOADING:
+            import s3fs
+            from aiobotocore.session import AioSession
 
         endpoint, url = self.endpoint, address(self.endpoint)
         session = self._session = AioSession(profile=endpoint.profile)
