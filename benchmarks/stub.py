@@ -12,10 +12,21 @@ import functools
 import hashlib
 import re
 import sys
+from bisect import bisect_left
 from contextlib import suppress
 from urllib.parse import parse_qs, unquote, urlsplit
 
 PAGE = 1000
+VERSIONS, OBJECTS, OLD_OBJECTS = "ListObjectVersions", "ListObjectsV2", "ListObjects"
+_KINDS = {
+    VERSIONS: ("ListVersionsResult", "NextKeyMarker"),
+    OBJECTS: ("ListBucketResult", "NextContinuationToken"),
+    OLD_OBJECTS: ("ListBucketResult", "NextMarker"),
+}
+"""What an answer is called, and what in it says where the next page begins."""
+
+_MARKERS = ("key-marker", "continuation-token", "start-after", "marker")
+_LAST = chr(0x10FFFF)
 _VERSION = (
     "<Version><Key>{key}</Key><VersionId>{version}</VersionId><IsLatest>true</IsLatest>"
     "<LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;{etag}&quot;</ETag><Size>4096</Size>"
@@ -35,7 +46,7 @@ _HEAD = (
 
 
 class Bucket:
-    """`count` objects, `folder` of them in each folder."""
+    """`count` objects, `folder` of them in each folder; the order of their numbers is that of their keys."""
 
     def __init__(self, count: int, folder: int = 1000) -> None:
         self._count, self._folder = count, folder
@@ -52,34 +63,49 @@ class Bucket:
             return ""
         return hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
 
-    def behind(self, marker: str) -> int:
-        """The first object behind a marker, which is the key of one or a folder."""
-        name = marker.rpartition("/")[2]
-        if name:
-            return int(name[1:8]) + 1
-        return int(marker[6:11]) * self._folder if len(marker) > len("data/") else 0
+    def below(self, prefix: str) -> range:
+        """The objects whose keys begin with a prefix."""
+        return range(self._first(prefix), self._first(prefix + _LAST))
 
-    def folders(self, start: int) -> bytes:
-        first = start // self._folder
-        last = min(first + PAGE, -(-self._count // self._folder))
-        rows = "".join(f"<CommonPrefixes><Prefix>data/d{n:05d}/</Prefix></CommonPrefixes>" for n in range(first, last))
-        more = str(last * self._folder < self._count).lower()
-        return f"{_HEAD.format('ListBucketResult')}<IsTruncated>{more}</IsTruncated>{rows}</ListBucketResult>".encode()
+    def behind(self, marker: str, *, folder: bool = False) -> int:
+        """The first object behind a marker, or behind all that is in the folder of that name."""
+        return self._first(marker + (_LAST if folder else "\0"))
 
-    def _page(self, start: int, versions: bool) -> bytes:
-        end = min(start + PAGE, self._count)
-        rows = []
-        for number in range(start, end):
-            etag = hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
-            row = _VERSION if versions else _OBJECT
-            rows.append(row.format(key=self.key(number), version=etag[::-1], etag=etag))
-        more = end < self._count
-        name, marker = "ListBucketResult", "NextContinuationToken"
-        if versions:
-            name, marker = "ListVersionsResult", "NextKeyMarker"
-        following = f"<{marker}>{self.key(end - 1)}</{marker}>" if more else ""
-        head = f"{_HEAD.format(name)}<MaxKeys>{PAGE}</MaxKeys><IsTruncated>{str(more).lower()}</IsTruncated>"
-        return f"{head}{following}{''.join(rows)}</{name}>".encode()
+    def level(self, prefix: str, start: int, kind: str) -> bytes:
+        """A page of what is directly in a folder: files and folders."""
+        rows, number, end, name = [], start, self.below(prefix).stop, ""
+        while number < end and len(rows) < PAGE:
+            name = self.key(number)
+            cut = name.find("/", len(prefix))
+            if cut < 0:
+                rows.append(self._row(number, kind))
+                number += 1
+            else:
+                name = name[: cut + 1]
+                rows.append(f"<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>")
+                number = self.behind(name, folder=True)
+        return _listing(kind, rows, name if number < end else "")
+
+    def _page(self, start: int, end: int, kind: str) -> bytes:
+        """A page of objects from `start` to before `end`."""
+        last = min(start + PAGE, end)
+        return _listing(
+            kind, [self._row(n, kind) for n in range(start, last)], self.key(last - 1) if last < end else ""
+        )
+
+    def _row(self, number: int, kind: str) -> str:
+        etag = hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
+        return (_VERSION if kind == VERSIONS else _OBJECT).format(key=self.key(number), version=etag[::-1], etag=etag)
+
+    def _first(self, key: str) -> int:
+        return bisect_left(range(self._count), key, key=self.key)
+
+
+def _listing(kind: str, rows: list[str], following: str) -> bytes:
+    name, marker = _KINDS[kind]
+    head = f"{_HEAD.format(name)}<MaxKeys>{PAGE}</MaxKeys><IsTruncated>{str(bool(following)).lower()}</IsTruncated>"
+    more = f"<{marker}>{following}</{marker}>" if following else ""
+    return f"{head}{more}{''.join(rows)}</{name}>".encode()
 
 
 class Stub:
@@ -120,18 +146,22 @@ class Stub:
             return str(self._requests).encode()
         self._requests += 1
         query = {name: texts[0] for name, texts in parse_qs(urlsplit(target).query, keep_blank_values=True).items()}
-        marker = query.get("key-marker") or query.get("continuation-token") or query.get("start-after", "")
-        start = self._bucket.behind(marker) if marker else 0
-        if query.get("delimiter"):
-            return self._bucket.folders(start)
-        return self._bucket.page(start, "versions" in query)
+        kind = VERSIONS if "versions" in query else OBJECTS if query.get("list-type") == "2" else OLD_OBJECTS
+        marker = next((query[name] for name in _MARKERS if query.get(name)), "")
+        prefix, by_level = query.get("prefix", ""), query.get("delimiter") == "/"
+        below = self._bucket.below(prefix)
+        behind = self._bucket.behind(marker, folder=by_level and marker.endswith("/")) if marker else 0
+        start = max(below.start, behind)
+        if by_level:
+            return self._bucket.level(prefix, start, kind)
+        return self._bucket.page(start, below.stop, kind)
 
 
 async def main(port: int, count: int, folder: int, latency: float) -> None:
     bucket = Bucket(count, folder)
     for start in range(0, count if count <= 100_000 else 0, PAGE):
-        bucket.page(start, True)
-        bucket.page(start, False)
+        for kind in _KINDS:
+            bucket.page(start, count, kind)
     async with await asyncio.start_server(Stub(bucket, latency).serve, "127.0.0.1", port) as server:
         await server.serve_forever()
 
