@@ -22,10 +22,10 @@ FILES = {f"d{n % 3}/{n:03}": b"%d" % n for n in range(300)}
 
 
 class Asked:
-    """Notes each `syncfs` and `fsync` of this process, and each rename."""
+    """Notes each `syncfs`, `fsync` and rename of this process, with the inodes of the files that it is about."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, refusal: int = 0) -> None:
-        self.calls: list[tuple[str, int]] = []
+        self.calls: list[tuple[str, set[int]]] = []
         self._refusal = refusal
         library = ctypes.CDLL(None, use_errno=True)
         self._syncfs: Callable[[int], int] = library.syncfs
@@ -35,7 +35,8 @@ class Asked:
         monkeypatch.setattr(os, "rename", self.rename)
 
     def syncfs(self, folder: int) -> int:
-        self.calls.append(("syncfs", len(os.listdir(folder))))
+        with os.scandir(folder) as there:
+            self.calls.append(("syncfs", {entry.inode() for entry in there}))
         if self._refusal:
             ctypes.set_errno(self._refusal)
             return -1
@@ -43,12 +44,24 @@ class Asked:
 
     def fsync(self, fd: int) -> None:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
-            self.calls.append(("fsync", os.fstat(fd).st_ino))
+            self.calls.append(("fsync", {os.fstat(fd).st_ino}))
         self._fsync(fd)
 
     def rename(self, *words: Any, **options: Any) -> None:
-        self.calls.append(("rename", os.stat(words[0], dir_fd=options["src_dir_fd"]).st_ino))
+        self.calls.append(("rename", {os.stat(words[0], dir_fd=options["src_dir_fd"]).st_ino}))
         self._rename(*words, **options)
+
+    def renamed_what_was_on_the_disk(self) -> int:
+        """How many files were renamed; each of them has to have been synced before."""
+        synced: set[int] = set()
+        renamed = 0
+        for what, files in self.calls:
+            if what == "rename":
+                assert files <= synced
+                renamed += 1
+            else:
+                synced |= files
+        return renamed
 
 
 def test_each_batch_is_synced_before_its_files_get_their_names(
@@ -58,17 +71,8 @@ def test_each_batch_is_synced_before_its_files_get_their_names(
     asked = Asked(monkeypatch)
     workshop.checkout(entries, link="copy")
     assert tree(workshop.out) == FILES
-    covered = named = 0
-    for what, number in asked.calls:
-        if what == "syncfs":
-            # all that lies there is unnamed, and is on the disk afterwards
-            covered = max(covered, named + number)
-        else:
-            assert what == "rename"
-            named += 1
-            assert named <= covered
-    assert named == len(FILES)
-    assert asked.calls[0][0] == "syncfs"
+    assert asked.renamed_what_was_on_the_disk() == len(FILES)
+    assert "syncfs" in {what for what, _ in asked.calls}
 
 
 @pytest.mark.parametrize("refusal", [errno.ENOSYS, errno.EIO])
@@ -79,13 +83,8 @@ def test_where_syncfs_fails_each_file_is_synced_before_it_gets_its_name(
     asked = Asked(monkeypatch, refusal)
     workshop.checkout(entries, link="copy")
     assert tree(workshop.out) == FILES
-    synced: set[int] = set()
-    for what, number in asked.calls:
-        if what == "fsync":
-            synced.add(number)
-        elif what == "rename":
-            assert number in synced
-    assert sum(what == "rename" for what, _ in asked.calls) == len(FILES)
+    asked.calls = [(what, files) for what, files in asked.calls if what != "syncfs"]
+    assert asked.renamed_what_was_on_the_disk() == len(FILES)
 
 
 def test_what_fsync_says_of_a_file_is_an_error_even_after_a_syncfs_that_failed(

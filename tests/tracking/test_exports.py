@@ -8,6 +8,7 @@ import json
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -328,7 +329,7 @@ def test_globs_choose_and_one_that_takes_nothing_is_an_error(odd: refstore.Versi
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 MAYBE = st.none() | TEXT
-TIMES = st.none() | st.datetimes().map(lambda time: time.replace(year=2026).isoformat() + "Z")
+TIMES = st.none() | st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)).map(lambda time: f"{time.isoformat()}Z")
 CHECKSUMS = st.none() | st.binary(min_size=16, max_size=16).map(lambda raw: Checksum("md5", raw.hex()))
 OBJECTS = st.builds(
     Object,
