@@ -18,6 +18,9 @@ from tests.servers.running import ServerFailedError
 REFSTORE = "refstore"
 FAILURES = (Failed, PeerMissing, NotInstalledError, ServerFailedError, OSError, subprocess.TimeoutExpired)
 
+LIMIT = 600
+"""Seconds after which a command is given up (a tenth of it in a quick run)."""
+
 
 @dataclass(frozen=True)
 class Entrant:
@@ -89,7 +92,8 @@ class Race:
         return self
 
     def _one(self, entrant: Entrant) -> Took:
-        return self._bench.took(entrant.words, entrant.cwd, self._env, runs=1, requests=self._requests)
+        limit = LIMIT / 10 if self._bench.quick else LIMIT
+        return self._bench.took(entrant.words, entrant.cwd, self._env, runs=1, requests=self._requests, limit=limit)
 
     def lines(self, at_most: Mapping[str, float], ours: str = REFSTORE) -> Iterator[Result]:
         """A line for each of the others, and one of ours, and its ratio to each.
@@ -112,5 +116,7 @@ class Race:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"not done after {error.timeout:.0f} s"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].replace("|", "/")[:300]

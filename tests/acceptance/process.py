@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,17 +52,22 @@ def measured(command: Sequence[object], cwd: Path, env: Mapping[str, str] | None
     """Run a command to its end and say what it took."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report")
-        ended = subprocess.run(
+        with subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _SMALL_PARENT, str(report), *map(str, command)],
             cwd=cwd,
             env={**os.environ, **(env or {})},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout,
-            check=False,
-        )
+            start_new_session=True,
+        ) as parent:
+            try:
+                out, err = parent.communicate(timeout=timeout)
+            except BaseException:
+                os.killpg(parent.pid, signal.SIGKILL)  # what it started too
+                raise
         seconds, cpu, peak = json.loads(report.read_text())
-    return Ran(ended.returncode, ended.stdout, ended.stderr, seconds, cpu, peak)
+    return Ran(parent.returncode, out, err, seconds, cpu, peak)
 
 
 def refstore(*words: object, cwd: Path, env: Mapping[str, str] | None = None) -> Ran:
