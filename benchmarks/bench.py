@@ -148,8 +148,8 @@ class Bench:
         return root
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What a measured process sees: nothing of the user's settings."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        """What a measured process sees: nothing of the user's settings, nor what keeps Python from keeping bytecode."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith((*FOREIGN, "PYTHON"))}
         kept |= {"HOME": str(self.folder / "home"), "NO_PROXY": "*", "AWS_EC2_METADATA_DISABLED": "true"}
         kept |= dict.fromkeys(_SILENT, "true")
         # The others were installed with their bytecode; without it this checkout would be compiled at each start.

@@ -18,11 +18,6 @@ from urllib.parse import urlsplit
 from refstore.errors import InvalidName, InvalidSetting
 from refstore.names import DEFAULT_PROJECT, parse_artifact
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 SETTINGS_FILE = ".refstore.toml"
 PREFIX = "REFSTORE_"
 
@@ -228,21 +223,30 @@ def read_file(path: Path) -> dict[str, Any]:
         InvalidSetting: It can't be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return _loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"The settings file {path} can't be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise InvalidSetting(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from error
 
 
 def parse(text: str) -> dict[str, Any] | None:
     """A text as TOML; None if it is none."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        return _loads(text)
+    except ValueError:
         return None
+
+
+def _loads(text: str) -> dict[str, Any]:
+    # Most stores have no settings file, and a tenth of a short command went into importing this.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
 
 
 def check_file(data: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -66,6 +66,9 @@ class Backends:
 
     def _get(self, scheme: str) -> Backend:
         name = _ALIASES.get(scheme, scheme)
+        known = self._made.get(name)
+        if known is not None:
+            return known
         with self._lock:
             if name not in self._made:
                 module, cls, extra = _MODULES.get(name, _GENERIC)

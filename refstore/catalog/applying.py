@@ -16,6 +16,7 @@ from typing import Any
 
 from refstore.catalog.change_lines import Changes
 from refstore.catalog.draft_tree import Draft, Node, last_of
+from refstore.catalog.entry_inserts import insert_entries
 from refstore.catalog.ids import batches, marks, packed
 from refstore.errors import CatalogCorrupt
 from refstore.manifest.rows import Row
@@ -112,14 +113,9 @@ class Applying:
     def flush(self) -> None:
         """Write what is held."""
         self._db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", self._chunks)
-        self._db.executemany(
-            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (number, row[0], self._source(row[1:4]), *row[4:])
-                for number, rows in self._leaves.items()
-                for row in rows
-            ],
-        )
+        numbers = [number for number, rows in self._leaves.items() for _ in rows]
+        rows = [row for rows in self._leaves.values() for row in rows]
+        insert_entries(self._db, "entries", numbers, rows, self._source)
         self._db.executemany(
             "INSERT INTO links VALUES (?, ?, ?, ?)",
             [

@@ -19,6 +19,7 @@ from refstore.errors import CatalogCorrupt
 from refstore.failed_write import storage_error
 
 if TYPE_CHECKING:
+    from refstore.catalog.growing import Growing
     from refstore.catalog.lineage import Kind, Row, Way
     from refstore.catalog.run_queries import RunQueries
     from refstore.catalog.writing import Writing
@@ -186,9 +187,20 @@ class Catalog:
             try:
                 yield self._db
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # a full disk ends a transaction by itself
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+
+    def growing(self) -> Growing:
+        """A place for the entries of a first version, which makes its tree as they come; `close` it."""
+        from refstore.catalog.growing import Growing
+        from refstore.records.transaction import ChangeLines
+
+        with self._errors():
+            self.scratch.mkdir(parents=True, exist_ok=True)
+        return Growing(self.temporary, ChangeLines(self.scratch, f"for the catalog in {self.folder}"))
 
     def files(self) -> set[str]:
         """The names of the files of the catalog that are whole, without suffix."""

@@ -6,7 +6,6 @@ reads writes beside it, so a store that is mounted read-only, or is another user
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -30,6 +29,9 @@ def index_path(folder: Path, chosen: str) -> Path:
     """
     if not chosen and not is_network(folder) and is_writable(folder):
         return folder / "catalog.db"
+    # Loading it loads all of OpenSSL.
+    import hashlib
+
     if chosen:
         base = Path(chosen).expanduser()
     else:

@@ -10,11 +10,15 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from refstore.errors import DuplicatePath, UsageError
 from refstore.failed_write import storage_error
 from refstore.manifest.entry import Entry
 from refstore.manifest.rows import PATH, SIZE, Row, Rows, RowStream
+
+if TYPE_CHECKING:
+    from refstore.catalog.growing import Growing
 
 _PAGE = 1000
 
@@ -24,9 +28,14 @@ class Staging:
 
     Most services list in order, and then a page is written as it came and read once. Pages that reach into each other
     are sorted by SQLite, in a database that is as private.
+
+    Args:
+        growing: What makes the tree of a first version meanwhile, for as long as pages come in order; it is closed with
+            this.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, growing: Growing | None = None) -> None:
+        self._growing = growing
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
         self._end = 0
         self._firsts: list[str] = []  # the first path of each page, in order
@@ -41,6 +50,8 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        if self._growing is not None:
+            self._growing.close()
         if self._table is not None:
             self._table.close()
 
@@ -55,6 +66,17 @@ class Staging:
         rows = Rows.of(entries).rows
         if not rows:
             return
+        if self._growing is not None:
+            if self._growing.takes(rows):
+                self.count += len(rows)
+                return
+            growing, self._growing, self.count = self._growing, None, 0
+            for page in growing.entries().pages:
+                self._keep(page)
+            growing.close()
+        self._keep(rows)
+
+    def _keep(self, rows: list[Row]) -> None:
         _check_names(rows)
         try:
             if self._table is None and self._append(rows):
@@ -94,6 +116,8 @@ class Staging:
 
     def entries(self) -> RowStream:
         """All entries by path, in byte order; streams."""
+        if self._growing is not None and self.count:
+            return self._growing.entries()
         return RowStream(self._rows())
 
     def _rows(self) -> Iterator[list[Row]]:

@@ -13,6 +13,7 @@ from typing import Any
 from refstore.catalog.applying import apply
 from refstore.catalog.chunks import ChunkSink, diff, pins, root_number
 from refstore.catalog.freshness import remember, stamp_of
+from refstore.catalog.growing import Grown
 from refstore.catalog.ids import number_of
 from refstore.catalog.ingest import Touched, clock, insert_records
 from refstore.catalog.queries import Queries
@@ -117,11 +118,16 @@ class Writing:
             base: The id of the manifest to compare with, in hex.
         """
         base_number = root_number(self._db, base) if base else None
+        if base_number is None and isinstance(entries, Grown):
+            root, lines = entries.growing.plant(self._db)
+            self._writer.adopt(lines)
+            self._whole[root.id] = lines
+            return Built(root, None, root.entries, 0, 0)
         sink = ChunkSink(self._db)
         if base_number is None:
             # all of it is new, so the change lines are made on the way
             lines = self._writer.change_lines()
-            builder = TreeBuilder(sink, lambda some: lines.add([f'{{"put":{line}}}'.encode() for line in some]))
+            builder = TreeBuilder(sink, lines.put)
             for page in pages_of(entries):
                 builder.add_rows(page)
             root = builder.finish()

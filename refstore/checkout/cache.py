@@ -86,7 +86,7 @@ class Cache(CacheFolder):
             size: In bytes, if the caller knows it too.
         """
         try:
-            found = self.path(checksum).lstat()
+            found = os.lstat(self._name(checksum))
         except OSError:
             return False
         if not stat.S_ISREG(found.st_mode):

@@ -58,6 +58,7 @@ class CacheFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._root = os.fspath(root)
 
     def path(self, checksum: Checksum) -> Path:
         """Where content of this checksum is, or would be.
@@ -65,9 +66,14 @@ class CacheFolder:
         Raises:
             UsageError: It is no checksum: such a name could lead out of the cache.
         """
-        if not _ALGORITHM.fullmatch(checksum.algorithm) or not _VALUE.fullmatch(checksum.value):
+        return Path(self._name(checksum))
+
+    def _name(self, checksum: Checksum) -> str:
+        """`path` as text, which takes a tenth of the time."""
+        algorithm, value = checksum.algorithm, checksum.value
+        if not _ALGORITHM.fullmatch(algorithm) or not _VALUE.fullmatch(value):
             raise UsageError(f"{str(checksum)!r} is not a checksum.")
-        return self.root / checksum.algorithm / checksum.value[:2] / checksum.value[2:]
+        return os.path.join(self._root, algorithm, value[:2], value[2:])  # noqa: PTH118
 
     def checksum_at(self, path: Path) -> Checksum | None:
         """The reverse of `path`; None for a path that is not one of cached content."""

@@ -91,6 +91,7 @@ class Fetcher:
         self._dest, self._cache, self._reads, self._link, self._advance = dest, cache, reads, link, advance
         self._keeps_clones = link is Link.AUTO and cache.root.is_dir() and can_clone(cache.make(), dest.temporary_path)
         self._salt = os.fsencode(os.path.realpath(dest.path))
+        self._where = str(dest.path)
 
     def fetch(self, work: Work) -> Fetched:
         """Make one file.
@@ -118,9 +119,9 @@ class Fetcher:
         if self._link.through_cache:
             return self._by_way_of_cache(work, name)
         with writing(self._dest.path):
-            fd = _open_partial(name, self._dest.temporary)
+            fd, empty = _open_partial(name, self._dest.temporary)
         try:
-            content = self._read(work.entry.object, fd, lambda: os.unlink(name, dir_fd=self._dest.temporary))
+            content = self._read(work.entry.object, fd, empty, lambda: os.unlink(name, dir_fd=self._dest.temporary))
             with writing(self._dest.path):
                 _set_time(fd, work.entry.object)
             if self._keeps_clones and self._is_pinned(work.entry.object, content):
@@ -136,9 +137,9 @@ class Fetcher:
     def _is_pinned(obj: Object, content: Content) -> bool:
         return content.proven or obj.pin in (Pin.VERSION, Pin.ETAG) or (obj.etag or "W/")[:2] != "W/"
 
-    def _read(self, obj: Object, fd: int, discard: Callable[[], None]) -> Content:
+    def _read(self, obj: Object, fd: int, empty: bool, discard: Callable[[], None]) -> Content:
         try:
-            return self._reads.read(obj, fd, where=str(self._dest.path), advance=self._advance)
+            return self._reads.read(obj, fd, empty=empty, where=self._where, advance=self._advance)
         except BaseException as error:
             keep = isinstance(error, (Stopped, SourceUnavailable)) and os.fstat(fd).st_size > WORTH_RESUMING
             if not keep:
@@ -153,11 +154,11 @@ class Fetcher:
         with writing(folder):
             folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                fd = _open_partial(name, folder_fd)
+                fd, empty = _open_partial(name, folder_fd)
             finally:
                 os.close(folder_fd)
         try:
-            content = self._read(obj, fd, partial.unlink)
+            content = self._read(obj, fd, empty, partial.unlink)
         finally:
             os.close(fd)
         self._cache.adopt(partial, content.checksum)
@@ -226,21 +227,23 @@ def find_cached(work: Work, cache: Cache) -> Checksum | None:
     return next((checksum for checksum in known if cache.has(checksum, obj.size)), None)
 
 
-def _open_partial(name: str, folder: int) -> int:
-    """A temporary file for writing, with what an earlier try left in it."""
+def _open_partial(name: str, folder: int) -> tuple[int, bool]:
+    """A temporary file for writing, with what an earlier try left in it; and whether it is sure to be empty."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.suppress(FileExistsError):
+        return os.open(name, flags | os.O_EXCL, 0o666, dir_fd=folder), True
     try:
         fd = os.open(name, flags, 0o666, dir_fd=folder)
         found = os.fstat(fd)
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            return fd
+            return fd, not found.st_size
         os.close(fd)
     except OSError as error:
         if not _exists(name, folder):
             raise error
     # not what we left: writing into it could change something elsewhere
     os.unlink(name, dir_fd=folder)
-    return os.open(name, flags | os.O_EXCL, 0o666, dir_fd=folder)
+    return os.open(name, flags | os.O_EXCL, 0o666, dir_fd=folder), True
 
 
 def _exists(name: str, folder: int) -> bool:

@@ -196,9 +196,19 @@ class Ledger:
                 "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(root, f.path, owner, f.object, f.md5, f.size, f.link, f.key, f.settled) for f in files],
             )
+
+    def remember(self, contents: Iterable[tuple[bytes, str, int]]) -> None:
+        """Write down what objects turned out to hold.
+
+        Args:
+            contents: The identity of each object, the MD5 of its bytes, and their number. As identities are spread over
+                the whole table, the more come at once, the fewer pages are written.
+        """
+        with self.transaction() as db:
             db.executemany(
-                "insert or replace into contents values (?, ?, ?)",
-                [(f.object, f.md5, f.size) for f in files if f.pinned],
+                "insert into contents values (?, ?, ?) on conflict (object) do update set md5 = excluded.md5, "
+                "size = excluded.size where (md5, size) <> (excluded.md5, excluded.size)",
+                sorted(contents),
             )
 
     def forget(self, root: int, files: Iterable[bytes], folders: Iterable[bytes] = ()) -> None:

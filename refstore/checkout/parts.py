@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from refstore.backends.base import Backend, Reading
+from refstore.backends.local.digests import read_buffer
 from refstore.errors import SourceUnavailable
 from refstore.manifest.entry import Object
 
@@ -186,7 +187,7 @@ class Parts:
                 self._changed.notify_all()
 
     def _help(self) -> None:
-        buffer = memoryview(bytearray(BUFFER))
+        buffer = read_buffer(BUFFER)
         try:
             while (part := self._claim()) is not None:
                 try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from refstore.backends.base import Backend, Reading
+from refstore.backends.local.digests import read_buffer
 from refstore.backends.registry import Backends
 from refstore.checkout.disk import pieces, storage_error
 from refstore.checkout.parts import BUFFER, LARGE, WINDOW, Parts, Stopped, Transfers
@@ -47,8 +48,9 @@ class Content:
 class _Tap:
     """Where bytes go, and who is told of them."""
 
-    def __init__(self, target: int | None, where: str, advance: Callable[[int], None]) -> None:
+    def __init__(self, target: int | None, where: str, advance: Callable[[int], None], empty: bool = False) -> None:
         self.target = target
+        self.empty = empty
         self.transferred = 0
         self._where = where
         self._advance = advance
@@ -72,11 +74,12 @@ class _Tap:
         self._advance(size)
         if size > 0:
             with self._lock:
+                self.empty = False
                 self.transferred += size
 
     def take_up(self, held: int) -> None:
         """Cut the target to its first bytes, which count as arrived."""
-        if self.target is not None and (held or os.fstat(self.target).st_size):
+        if self.target is not None and not self.empty and (held or os.fstat(self.target).st_size):
             os.ftruncate(self.target, held)
         if held:
             self._advance(held)
@@ -123,6 +126,7 @@ class PinnedReads:
         obj: Object,
         target: int | None = None,
         *,
+        empty: bool = False,
         where: str = "the disk",
         advance: Callable[[int], None] = lambda size: None,
     ) -> Content:
@@ -137,6 +141,7 @@ class PinnedReads:
             obj: As recorded.
             target: An open file to write to, or None. What it holds already is taken as the beginning of the content,
                 if the whole can be proven in the end.
+            empty: Whether the target is known to hold nothing.
             where: The target's name, for messages.
             advance: Told how many bytes arrived; a negative number where bytes have to be read again.
 
@@ -146,7 +151,7 @@ class PinnedReads:
             StorageFull: No space in the target.
             Stopped: The caller asked for it.
         """
-        return self._read(obj, _Tap(target, where, advance))
+        return self._read(obj, _Tap(target, where, advance, empty))
 
     def read_bytes(self, obj: Object) -> bytes:
         """All bytes of an object, in memory; else as `read`."""
@@ -186,7 +191,9 @@ class PinnedReads:
 
     def _once(self, backend: Backend, obj: Object, tap: _Tap, fresh: bool) -> tuple[Digests, bool]:
         """One read of the whole; the digests, and whether what was in the target before is part of it."""
-        held = 0 if fresh or tap.target is None or obj.size is None else self._held(backend, tap.target, obj)
+        held = 0
+        if tap.target is not None and obj.size is not None and not (fresh or tap.empty):
+            held = self._held(backend, tap.target, obj)
         tap.take_up(held)
         digests: Digests | None = None
         failures = 0
@@ -247,7 +254,7 @@ class PinnedReads:
         """One for each thread, used again for each object."""
         buffer: memoryview | None = getattr(self._own, "buffer", None)
         if buffer is None:
-            buffer = self._own.buffer = memoryview(bytearray(BUFFER))
+            buffer = self._own.buffer = read_buffer(BUFFER)
         return buffer
 
     @staticmethod

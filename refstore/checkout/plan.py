@@ -35,7 +35,7 @@ from refstore.checkout.staged import (
     WRITE,
     Staged,
     Totals,
-    as_text,
+    packed,
 )
 from refstore.checkout.written import WRITTEN_COLUMNS, Settled, Written, identity, is_settled
 from refstore.errors import DestinationConflict, UnsafePath
@@ -190,7 +190,7 @@ class Plan(Staged):
     ) -> tuple[object, ...]:
         obj = entry.object
         try:
-            found = self._dest.stat(local)
+            found = None if self._dest.is_new else self._dest.stat(local)
         except Blocked as blocked:
             # judged when it is known what goes
             way = LINK_IN_WAY if blocked.link else FILE_IN_WAY
@@ -256,8 +256,7 @@ class Plan(Staged):
         self.totals.write_bytes += entry.object.size or 0
         archived = is_archived(entry.object)
         self.totals.archived += archived
-        text = as_text(entry)
-        return (encode(local), WRITE, text, object_, md5, None, None, None, None, old_key, archived)
+        return (encode(local), WRITE, packed(entry), object_, md5, None, None, None, None, old_key, archived)
 
     def _there(self, file: Settled, nothing_new: bool) -> tuple[object, ...]:
         self.totals.keep += 1

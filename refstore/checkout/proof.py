@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class _Running:
 @cache
 def _maker(algorithm: str) -> Callable[[], Hash] | None:
     if algorithm in ("md5", "sha1"):
-        return lambda: hashlib.new(algorithm, usedforsecurity=False)
+        return partial(getattr(hashlib, algorithm), usedforsecurity=False)
     if algorithm == "sha256":
         return hashlib.sha256
     if algorithm == "crc32":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -77,13 +77,8 @@ def since_last(manifest: Manifest, ledger: Ledger, dest: Destination, root: int,
             else:
                 wanted[change.path] = Entry(change.path, change.new)
         named = gone | {encode(local_path(path)) for path in wanted}
-        kept = 0
-        for path, untouched in _looks(ledger, dest, root, owner):
-            if path in named:
-                continue
-            if untouched:
-                kept += 1
-                continue
+        looks = _Looks(ledger, dest, root, owner, named)
+        for path in looks.touched():
             name = entry_path(decode(path))
             entry = manifest.entry(name)
             if entry is None:
@@ -95,26 +90,47 @@ def since_last(manifest: Manifest, ledger: Ledger, dest: Destination, root: int,
         return None
     if len(changed) > MOST:
         return None
-    return Since([wanted[name] for name in sorted(wanted, key=encode)], sorted(gone), kept, escaped)
+    return Since([wanted[name] for name in sorted(wanted, key=encode)], sorted(gone), looks.kept, escaped)
 
 
-def _looks(ledger: Ledger, dest: Destination, root: int, owner: str) -> Iterator[tuple[bytes, bool]]:
-    """Each file that a checkout wrote, and whether it is as it was written."""
-    above: bytes | None = None
-    folder: int | None = None
-    is_regular = stat.S_ISREG
-    for path, key, settled in ledger.keys(root, owner):
-        at, _, name = path.rpartition(b"/")
-        if at != above or folder is None:
-            folder, above = dest.folder(decode(at)), at
-        if not settled or folder is None:
-            yield path, False
-            continue
-        try:
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except OSError:
-            yield path, False
-            continue
-        ctime = "" if key[-1] == ":" else found.st_ctime_ns
-        now = f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{ctime}"
-        yield path, now == key and is_regular(found.st_mode)
+class _Looks:
+    """A look at each file that a checkout wrote.
+
+    Attributes:
+        kept: How many are as they were written.
+
+    Args:
+        ledger: Says what was written.
+        dest: Where.
+        root: The number of the destination in the ledger.
+        owner: The artifact that the files belong to.
+        passed: Local paths that need no look.
+    """
+
+    def __init__(self, ledger: Ledger, dest: Destination, root: int, owner: str, passed: Container[bytes]) -> None:
+        self.kept = 0
+        self._ledger, self._dest, self._root, self._owner, self._passed = ledger, dest, root, owner, passed
+
+    def touched(self) -> Iterator[bytes]:
+        """Those that are not as they were written. All others cost no more than a `stat` and these few lines."""
+        above: bytes | None = None
+        folder: int | None = None
+        passed, look, is_regular = self._passed, os.stat, stat.S_ISREG
+        for path, key, settled in self._ledger.keys(self._root, self._owner):
+            at, _, name = path.rpartition(b"/")
+            if at != above or folder is None:
+                folder, above = self._dest.folder(decode(at)), at
+            if path in passed:
+                continue
+            if settled and folder is not None:
+                try:
+                    found = look(name, dir_fd=folder, follow_symlinks=False)
+                except OSError:
+                    yield path
+                    continue
+                ctime = "" if key[-1] == ":" else found.st_ctime_ns
+                now = f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{ctime}"
+                if now == key and is_regular(found.st_mode):
+                    self.kept += 1
+                    continue
+            yield path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ PAGE = 1000
 SCHEMA = """
 create table staging.page (number integer primary key, local blob not null, object blob not null);
 create table staging.plan (
-    local blob primary key, action integer not null, entry text, object blob, md5 text, size integer, link text, key
+    local blob primary key, action integer not null, entry blob, object blob, md5 text, size integer, link text, key
     text, settled integer, old_key text, archived integer
 ) without rowid;
 create table staging.drop_ (local blob primary key, way integer not null, key text) without rowid;
@@ -128,7 +128,7 @@ class Staged:
         ).fetchall():
             after = rows[-1][0]
             for path, entry, object_, md5, old_key in rows:
-                yield Work(decode(path), _from_text(entry), object_, md5, old_key)
+                yield Work(decode(path), _unpacked(entry), object_, md5, old_key)
 
     def stale(self, path: str) -> str | None:
         """The local path of an older file of ours that was to be replaced by this entry, if it is still there."""
@@ -158,15 +158,15 @@ class Staged:
             self._ledger.settle(self.root, self._owner, files)
 
 
-def as_text(entry: Entry) -> str:
-    """An entry for the staging database: what was checked when it was read is not checked again."""
+def packed(entry: Entry) -> bytes:
+    """An entry for the staging database, which no other process reads: what was checked is not checked again."""
     o = entry.object
     sums = (None, None) if o.checksum is None else (o.checksum.algorithm, o.checksum.value)
     fields = (o.scheme, o.endpoint, o.bucket, o.key, o.size, o.version, o.etag, *sums, o.mtime, o.storage_class)
-    return json.dumps((entry.path, *fields))
+    return marshal.dumps((entry.path, *fields))
 
 
-def _from_text(text: str) -> Entry:
-    path, scheme, endpoint, bucket, key, size, version, etag, algorithm, value, mtime, storage = json.loads(text)
+def _unpacked(data: bytes) -> Entry:
+    path, scheme, endpoint, bucket, key, size, version, etag, algorithm, value, mtime, storage = marshal.loads(data)
     checksum = None if algorithm is None else Checksum(algorithm, value)
     return Entry(path, Object(scheme, endpoint, bucket, key, size, version, etag, checksum, mtime, storage))

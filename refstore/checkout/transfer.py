@@ -33,6 +33,8 @@ from refstore.progress import Progress
 
 BATCH = 256
 """Files that get their names together."""
+REMEMBERED = 4096
+"""Objects whose MD5 is written down together: it is of use for later checkouts alone."""
 BATCH_SECONDS = 1.0
 """The longest that a finished file waits for its name."""
 GATHER_SECONDS = 0.004
@@ -98,6 +100,7 @@ class Transfer:
         self._results: queue.SimpleQueue[Fetched | Failure | BaseException | None] = queue.SimpleQueue()
         self._batch: list[Fetched] = []
         self._placed: list[Settled] = []
+        self._contents: list[tuple[bytes, str, int]] = []
         self._again = False
         self.outcome = Outcome()
 
@@ -121,6 +124,7 @@ class Transfer:
                 self._end(threads, PATIENCE)
                 self._drain()
             self._commit()
+            self._remember()
         except BaseException:
             self._stop.set()
             self._end(threads, PATIENCE)
@@ -128,6 +132,7 @@ class Transfer:
             self._again = True
             with contextlib.suppress(RefstoreError):
                 self._commit()
+                self._remember()
             raise
         self._end(threads, None)
         if all(failure.kind == GONE and self._allow_missing for failure in self.outcome.failures):
@@ -239,7 +244,15 @@ class Transfer:
                 self._progress.advance(1, 0)
         if self._placed:
             self._ledger.settle(self._plan.root, self._owner, self._placed)
+            self._contents += [(file.object, file.md5, file.size) for file in self._placed if file.pinned]
             self._placed = []
+        if len(self._contents) >= REMEMBERED:
+            self._remember()
+
+    def _remember(self) -> None:
+        if self._contents:
+            self._ledger.remember(self._contents)
+            self._contents = []
 
     def _count(self, item: Fetched) -> None:
         outcome = self.outcome

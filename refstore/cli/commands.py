@@ -10,6 +10,7 @@ import typer
 import typer.core
 
 from refstore.cli.ending import Session, endings
+from refstore.cli.given import take_as_given
 
 HOMES = {
     "init": "adding",
@@ -59,7 +60,9 @@ class _Loaded(MutableMapping[str, Any]):
             app = typer.Typer(rich_markup_mode=None)
             app.callback()(lambda: None)
             import_module(f"refstore.cli.{HOMES[name]}").register(app)
-            self._made.update(typer.main.get_group(app).commands)
+            made = typer.main.get_group(app)
+            take_as_given(made)
+            self._made.update(made.commands)
         return self._made[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -80,6 +83,7 @@ class Commands(typer.core.TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        take_as_given(self)
         self.commands = _Loaded()
 
     def invoke(self, ctx: Any) -> Any:

@@ -35,6 +35,7 @@ MAX_LINE = 16 << 20
 
 
 _DAY = 86_400.0
+_BETWEEN = '}\n{"put":'
 
 
 def fsync_folder(folder: Path) -> None:
@@ -52,12 +53,13 @@ def _host() -> str:
 
 
 def remove_unfinished(scratch: Path) -> None:
-    """Delete what killed processes of this machine left among the unfinished files, and all over a day old."""
+    """Delete what ended processes of this machine left among the unfinished files, and others' of over a day ago."""
     names = [item for item in scratch.glob("transaction-*.tmp") if item.is_file()] if scratch.is_dir() else []
     for path in names:
         _, host, pid, _ = (*path.name.split("-"), "", "", "")[:4]
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _DAY or (host == _host() and not _is_running(pid)):
+            here = host == _host() and sys.platform != "win32"
+            if not _is_running(pid) if here else time.time() - path.stat().st_mtime > _DAY:
                 path.unlink()
 
 
@@ -137,6 +139,16 @@ class ChangeLines:
             except OSError as error:
                 raise storage_error(error, self._doing) from error
 
+    def put(self, lines: list[str]) -> None:
+        """Take the canonical texts of some entries that are put; raises as `add`."""
+        # no text of JSON has a line end in it, and so all are made at once
+        self.add(f'{{"put":{_BETWEEN.join(lines)}}}'.encode().split(b"\n"))
+
+    def discard(self) -> None:
+        """Remove the part files."""
+        for file, _ in self.parts:
+            file.discard()
+
     def _part(self) -> None:
         file = NewFile(self._scratch)
         self.parts.append((file, ""))
@@ -166,9 +178,10 @@ class TransactionWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for parts in (self._parts, *(changes.parts for changes in self._changes)):
-            for file, _name in parts:
-                file.discard()
+        for changes in self._changes:
+            changes.discard()
+        for file, _name in self._parts:
+            file.discard()
 
     def add(self, record: Record) -> None:
         """Add a record that has no change lines."""
@@ -179,6 +192,10 @@ class TransactionWriter:
         lines = ChangeLines(self._scratch, f"for the catalog in {self._records.parent}")
         self._changes.append(lines)
         return lines
+
+    def adopt(self, lines: ChangeLines) -> None:
+        """Take over lines that were made before; without `commit` nothing is left of them either."""
+        self._changes.append(lines)
 
     def add_manifest(self, manifest: Manifest, changes: Iterable[dict[str, Any]] | ChangeLines) -> None:
         """Add a manifest and its change lines, which are streamed; its `changes` and `parts` are filled in here."""

@@ -95,7 +95,8 @@ class StoreRecording(StoreParts):
             )
             if again is not None:
                 return again
-        with Staging() as staging:
+        growing = self.catalog.growing() if self.catalog.queries.latest(artifact) is None else None
+        with Staging(growing) as staging:
             found = gather(
                 self.backends,
                 listed,

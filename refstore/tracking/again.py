@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from refstore.backends.local.backend import LocalBackend
 from refstore.backends.local.relook import Relook
-from refstore.backends.local.seen import Lost
+from refstore.backends.local.walked import Lost
 from refstore.backends.sources import EVERYTHING, Choice, Source, sources
 from refstore.catalog.catalog import Catalog
 from refstore.catalog.staging import Staging

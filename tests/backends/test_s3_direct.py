@@ -1,4 +1,4 @@
-"""The short way to objects: signed as botocore signs, used from the second object on, and left when anything is odd."""
+"""The short way to objects: signed as botocore signs, and left when anything is odd."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from refstore.backends.s3 import S3Backend
 from refstore.backends.s3.signing import Credentials, Signer
 from refstore.backends.s3.throttle import Throttle
+from refstore.backends.s3.wire import Broken, parsed
 from refstore.config import Settings
 from refstore.errors import SourceChanged, SourceMissing
 from refstore.manifest.entry import Object
@@ -68,15 +69,18 @@ def is_direct(backend: S3Backend, obj: Object, start: int = 0, length: int | Non
 
 
 @pytest.mark.parametrize("versioned", [True, False])
-def test_from_the_second_object_of_a_bucket_on_the_short_way_is_taken(
-    backend: S3Backend, seaweed: S3Server, versioned: bool
+@pytest.mark.parametrize("plain", [True, False])
+def test_from_the_first_object_of_a_bucket_on_or_the_second_where_it_is_not_plain_the_short_way_is_taken(
+    backend: S3Backend, seaweed: S3Server, monkeypatch: pytest.MonkeyPatch, versioned: bool, plain: bool
 ) -> None:
+    if not plain:
+        monkeypatch.setenv("AWS_DEFAULTS_MODE", "legacy")
     bucket = seaweed.make_bucket(versioned=versioned)
     files = {f"p/{key}": key.encode() * 100_000 for key in ODD if "//" not in key}
     seaweed.put_many(bucket, files)
     objects = found(backend, f"s3://{bucket}/p/")
     first, *others = objects.values()
-    assert not is_direct(backend, first)
+    assert is_direct(backend, first) == plain
     for obj in others:
         assert is_direct(backend, obj)
         assert content(backend, obj) == files[obj.key]
@@ -185,7 +189,7 @@ def test_slow_down_on_the_short_way_leads_to_the_long_one_and_to_fewer_requests_
     backend = S3Backend(Settings())
     obj = Object("s3", busy.url, "bucket", "k", size=5, etag="0" * 32)
     assert [content(backend, obj) for _ in range(3)] == [b"alpha"] * 3
-    assert busy.refused == 2
+    assert busy.refused == 3
     (client,) = backend._clients.values()
     assert client.throttle.limit is not None
 
@@ -217,3 +221,12 @@ def test_a_throttle_lets_only_half_as_many_on_and_grows_again() -> None:
         thread.join()
     assert peak < 30
     assert throttle.limit > before
+
+
+@pytest.mark.parametrize(
+    "lines", ["A: b\rc\r\nD: e", "A : b", "A: b\r\n folded", "none", ": b", "Content-Length: 1\r\ncontent-length: 2"]
+)
+def test_a_head_that_two_readers_could_take_for_two_things_is_refused(lines: str) -> None:
+    assert parsed("HTTP/1.1 200 OK\r\nA: b \r\nEmpty:\r\nX:c:d").headers == {"a": "b", "empty": "", "x": "c:d"}
+    with pytest.raises(Broken):
+        parsed(f"HTTP/1.1 200 OK\r\n{lines}")

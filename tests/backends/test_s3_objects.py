@@ -468,6 +468,7 @@ def test_a_server_that_never_answers_is_given_up_soon(
     monkeypatch: pytest.MonkeyPatch, seaweed: S3Server, faults: Callable[..., FaultProxy]
 ) -> None:
     monkeypatch.setattr("refstore.backends.s3.client._READ_TIMEOUT", 0.5)
+    monkeypatch.setattr("refstore.backends.s3.stream.READ_SECONDS", 0.5)
     silent = faults(seaweed.url, hang=1)
     reader = Reader(seaweed, monkeypatch, silent.url)
     with pytest.raises(SourceUnavailable, match="no answer in time"):

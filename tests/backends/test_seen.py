@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import refstore
-from refstore.backends.local import LocalBackend, hashing, seen, walk
+from refstore.backends.local import LocalBackend, hashing, seen, walk, walked
 from refstore.backends.local.digests import key_of
 from refstore.config import Settings
 
@@ -312,6 +312,41 @@ def test_an_unchanged_add_opens_no_file_and_writes_nothing(
         assert again.file_count == 4
 
 
+def test_a_folder_that_did_not_change_is_told_by_its_mark_alone(
+    tmp_path: Path, data: Path, trusting: None, opened: list[str]
+) -> None:
+    with refstore.create(tmp_path) as store:
+        store.add(data, name="d")
+        with sqlite3.connect(store.folder / "seen.db") as db:
+            db.execute("update runs set data = x'00'")
+        db.close()
+        opened.clear()
+        assert not store.add(data, name="d").new
+        assert not [name for name in opened if name.endswith(".bin")]
+
+
+def test_a_folder_with_a_file_that_was_changed_just_now_has_no_mark(tmp_path: Path, data: Path) -> None:
+    (data / "a.bin").write_bytes(b"young")
+    backend = cached(tmp_path)
+    sums(backend, data)
+    assert backend.seen_at is not None
+    with sqlite3.connect(backend.seen_at) as db:
+        marks = dict(db.execute("select folder, mark from runs"))
+    db.close()
+    assert marks[os.fsencode(f"{data}/")] == b""
+
+
+def test_runs_have_one_mark_only_where_all_names_and_keys_are_the_same() -> None:
+    def marked(names: list[str], keys: list[tuple[int, int, int, int, int]]) -> bytes:
+        return walked.mark(walk.Run("/d/", "", 0, True, names, keys))
+
+    key = (1, 2**64 - 1, 3, -4, 5)
+    marks = [marked(["a"], [(*key[:at], key[at] - 1, *key[at + 1 :])]) for at in range(5)]
+    marks += [marked(["a"], [key]), marked(["b"], [key]), marked(["a", "b"], [key, key]), marked(["ab"], [key])]
+    assert len({*marks}) == len(marks)
+    assert marked(["a"], [(*key[:3], 2**63, 5)]) == b"", "that is no time: the keys themselves have to be compared"
+
+
 def test_only_what_changed_is_opened_and_written(tmp_path: Path, data: Path, trusting: None, opened: list[str]) -> None:
     with refstore.create(tmp_path) as store:
         store.add(data, name="d")
@@ -390,7 +425,7 @@ from refstore.backends.local import hashing
 hashing._WORTH_A_PROCESS, hashing.cores = 0, lambda: 2
 with hashing.Hashing("md5", follow=True) as made:
     made.few(sys.argv[1], ["a"]).result()
-    print(*[worker._process.pid for worker in made._all], flush=True)
+    print(*[worker._process.pid for worker in made._workers], flush=True)
     time.sleep(60)
 """
     (tmp_path / "a").write_bytes(b"a")

@@ -101,7 +101,8 @@ def test_a_planted_temporary_file_is_not_written_through(workshop: Workshop, out
         os.link(outside / "file", dest.temporary_path / "hard")
         os.mkfifo(dest.temporary_path / "fifo")
         for name in ("link", "hard", "fifo"):
-            fd = _open_partial(name, dest.temporary)
+            fd, empty = _open_partial(name, dest.temporary)
+            assert empty
             os.write(fd, b"new")
             os.close(fd)
         dest.clear_temporary()

@@ -10,9 +10,10 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Empty, SimpleQueue
 from types import TracebackType
 
 from refstore.backends.local import digests
@@ -48,10 +49,23 @@ def _can_start() -> bool:
     )
 
 
-class _Worker:
-    """A process that makes digests; it ends by itself when this one does."""
+Request = tuple[str, list[str], str, int]
+"""What `digests.digests` is asked: a folder, names in it, the algorithm, how to open them."""
 
-    def __init__(self) -> None:
+Answer = list[Found | Failed]
+
+
+class _Worker:
+    """A process that makes digests; it ends by itself when this one does.
+
+    Requests are written ahead, so that it has the next one whatever this process is busy with. A thread takes the
+    answers, and so neither of the two ever waits for the other to read.
+
+    Args:
+        instead: Answers where the process is gone.
+    """
+
+    def __init__(self, instead: Callable[[Request], Answer]) -> None:
         # In a session of its own, so that Ctrl-C reaches it as the end of its input alone.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", digests.__file__],
@@ -60,22 +74,50 @@ class _Worker:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self._instead = instead
+        self._asked: deque[tuple[Request, Future[Answer]]] = deque()
+        self._lock, self._gone = threading.Lock(), False
+        self._reader = threading.Thread(target=self._read, name="refstore-hash", daemon=True)
+        self._reader.start()
 
-    def ask(self, folder: str, names: Sequence[str], algorithm: str, flags: int) -> list[Found | Failed] | None:
-        """What `digests.digests` says; None where the process is gone."""
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def ask(self, request: Request) -> Future[Answer]:
+        """Have a request answered, after those that came before."""
+        answer: Future[Answer] = Future()
+        with self._lock:
+            gone = self._gone
+            if not gone:
+                self._asked.append((request, answer))
+        if gone:
+            answer.set_result(self._instead(request))
+            return answer
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            digests.send(self._process.stdin, (folder, list(names), algorithm, flags))
-            answer: list[Found | Failed] = digests.receive(self._process.stdout)
-        except (OSError, EOFError, ValueError):
-            return None
+        # Where the process is gone, who reads notices it too.
+        with contextlib.suppress(OSError, ValueError):
+            digests.send(self._process.stdin, request)
         return answer
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            while True:
+                found = digests.receive(self._process.stdout)
+                self._asked.popleft()[1].set_result(found)
+        with self._lock:
+            self._gone = True
+        for request, answer in self._asked:
+            try:
+                answer.set_result(self._instead(request))
+            except BaseException as error:  # noqa: BLE001 - it is for who waits
+                answer.set_exception(error)
 
     def close(self) -> None:
         """End it; what it has in hand is given up."""
         self._process.kill()
         self._process.wait()
+        self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -95,8 +137,7 @@ class Hashing:
         self._flags = FLAGS | (0 if follow else os.O_NOFOLLOW)
         self._width = min(_MOST, cores())
         self._threads: ThreadPoolExecutor | None = None
-        self._workers: SimpleQueue[_Worker] = SimpleQueue()
-        self._all: list[_Worker] = []
+        self._workers: list[_Worker] = []
         self._may_start = self._width > 1 and _can_start()
         self._seen = 0
         self._stopped = False
@@ -110,23 +151,25 @@ class Hashing:
         self._stopped = True
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in self._all:
+        for worker in self._workers:
             worker.close()
         if self._threads is not None:
             self._threads.shutdown()
 
-    def few(self, folder: str, names: Sequence[str]) -> Future[list[Found | Failed]]:
+    def few(self, folder: str, names: Sequence[str]) -> Future[Answer]:
         """The digests of at most `BATCH` small files of a folder."""
         self._seen += len(names)
+        request = (folder, list(names), self._algorithm, self._flags)
         if self._may_start and self._seen >= _WORTH_A_PROCESS:
-            if not self._all:
+            if not self._workers:
                 self._start()
-            return self._pool().submit(self._by_process, folder, names)
-        done: Future[list[Found | Failed]] = Future()
-        done.set_result(digests.digests(folder, names, self._algorithm, self._flags))
+            if self._workers:
+                return min(self._workers, key=len).ask(request)
+        done: Future[Answer] = Future()
+        done.set_result(self._here(request))
         return done
 
-    def one(self, path: str) -> Future[list[Found | Failed]]:
+    def one(self, path: str) -> Future[Answer]:
         """The digest of one large file."""
         return self._pool().submit(
             lambda: [digests.digest(path, self._algorithm, self._flags, stopped=lambda: self._stopped)]
@@ -140,23 +183,10 @@ class Hashing:
     def _start(self) -> None:
         for _ in range(self._width):
             try:
-                worker = _Worker()
+                self._workers.append(_Worker(self._here))
             except OSError:
-                self._may_start = bool(self._all)
+                self._may_start = bool(self._workers)
                 return
-            self._all.append(worker)
-            self._workers.put(worker)
 
-    def _by_process(self, folder: str, names: Sequence[str]) -> list[Found | Failed]:
-        try:
-            worker = self._workers.get_nowait()
-        except Empty:
-            answer = None
-        else:
-            answer = worker.ask(folder, names, self._algorithm, self._flags)
-            if answer is not None:
-                self._workers.put(worker)
-        if answer is None and not self._stopped:
-            # It was killed, or could not start: the work is done here.
-            answer = digests.digests(folder, names, self._algorithm, self._flags)
-        return answer or []
+    def _here(self, request: Request) -> Answer:
+        return [] if self._stopped else digests.digests(*request)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
+from operator import itemgetter
 from types import TracebackType
 
 from refstore.backends.local.hashing import Hashing
 from refstore.backends.local.paths import readable
-from refstore.backends.local.seen import Lost, Seen, State
+from refstore.backends.local.seen import Seen
 from refstore.backends.local.tree import Digesting, rows
 from refstore.backends.local.walk import Part, Run, Walk
+from refstore.backends.local.walked import Lost, Then, Walked, mark
 from refstore.backends.notes import Notes
 from refstore.config import Settings
 from refstore.manifest.entry import Entry
@@ -40,6 +43,8 @@ class Relook:
         follow = settings.symlinks == "follow"
         hashing = self._stack.enter_context(Hashing(settings.hash, follow=follow))
         self._digesting = Digesting(hashing, seen, anywhere=settings.stat_cache == "always")
+        self._then: deque[int | None] = deque()
+        self._dropped: deque[Then] = deque()
         self._gone: list[tuple[bytes, int]] = []
 
     def __enter__(self) -> Relook:
@@ -62,11 +67,22 @@ class Relook:
             Lost: The cache can't tell.
             SourceError: As `Backend.find`.
         """
-        # What the walk found then and what there is now stand in one order: that of the folders' paths, as bytes.
-        before = self._seen.then(self._number)
+        with self._seen.walked_before(self._number) as walked:
+            for run, _, stop in self._digesting.parts(self._meet(walked)):
+                yield self._differs(run, stop, self._then.popleft(), walked)
+                while self._dropped:
+                    yield self._drop(*self._dropped.popleft(), walked)
+            while self._dropped:
+                yield self._drop(*self._dropped.popleft(), walked)
+
+    def _meet(self, walked: Walked) -> Iterator[Part]:
+        """The runs that there are now, each held against what the walk found then; see `_then` and `_dropped`."""
+        # Both stand in one order: that of the folders' paths, as bytes.
+        before = walked.runs()
         then = next(before, None)
         last: tuple[bytes, int] = (b"", -1)
-        for run, _, stop in self._digesting.parts(_first_parts(self._walk.parts())):
+        for part in _first_parts(self._walk.parts()):
+            run = part[0]
             try:
                 here = (run.folder.encode(), run.number)
             except UnicodeEncodeError:
@@ -75,19 +91,25 @@ class Relook:
                 raise Lost
             last = here
             while then is not None and then[:2] < here:
-                yield self._dropped(*then)
+                self._dropped.append(then)
                 then = next(before, None)
-            was: State | None = None
+            version = None
             if then is not None and then[:2] == here:
-                was = then[2]
+                version = then[3]
+                if then[2] and self._digesting.may_know(run) and then[2] == mark(run):
+                    run.begun = run.same = True
                 then = next(before, None)
-            yield self._differs(run, stop, was)
+            self._then.append(version)
+            yield part
         while then is not None:
-            yield self._dropped(*then)
+            self._dropped.append(then)
             then = next(before, None)
 
-    def _differs(self, run: Run, stop: int, was: State | None) -> Looked:
-        size = sum([key[2] for key in run.keys])
+    def _differs(self, run: Run, stop: int, version: int | None, walked: Walked) -> Looked:
+        size = sum(map(itemgetter(2), run.keys))
+        if run.same:
+            return stop, size, [], []
+        was = walked.state(version) if version is not None else None
         if was is not None and was[0] == run.names and was[2] == run.sums:
             return stop, size, [], []
         if was is not None and was[0] != run.names and not run.alone:
@@ -100,12 +122,12 @@ class Relook:
                 put += map(entry_of, rows((run, at, at + 1), self._settings.hash))
         return stop, size, put, [readable(run.before + name) for name in old]
 
-    def _dropped(self, folder: bytes, number: int, was: State) -> Looked:
+    def _drop(self, folder: bytes, number: int, _: bytes, version: int, walked: Walked) -> Looked:
         if number:
             raise Lost
         self._gone.append((folder, number))
         before = folder[self._cut :].decode("utf-8", "surrogateescape")
-        return 0, 0, [], [readable(before + name) for name in was[0]]
+        return 0, 0, [], [readable(before + name) for name in walked.state(version)[0]]
 
     def settle(self, manifest: str) -> None:
         """Remember what was found, and the manifest that it makes; where nothing changed, nothing is written."""

@@ -21,29 +21,23 @@ from types import TracebackType
 from typing import Any
 
 from refstore.backends.local.walk import Key, Run
+from refstore.backends.local.walked import BROKEN, Walked, mark, state
 
 RACY_NS = 2 * 10**9
 """How much older than the look at it a file has to be, in ns: the coarsest clock of a file system (FAT's) ticks so."""
 
 _SCHEMA = """
 create table runs (version integer primary key autoincrement, mode text not null, folder blob not null,
-    number integer not null, proof blob not null, data blob not null, unique (mode, folder, number));
+    number integer not null, mark blob not null, proof blob not null, data blob not null,
+    unique (mode, folder, number));
 create table walks (id integer primary key autoincrement, mode text not null, root blob not null, manifest text);
 create table walked (walk integer not null, folder blob not null, number integer not null, version integer not null,
     primary key (walk, folder, number)) without rowid;
 """
 # what marshal writes may change with its version
-_FORM = 100 + marshal.version
+_FORM = 200 + marshal.version
 _HELD = 8 << 20
 _MOST = 1 << 30
-_BROKEN = (sqlite3.Error, OSError, ValueError, EOFError, TypeError)
-
-State = tuple[list[str], list[Key | None], list[str]]
-"""Names of a run, their keys (None for one that is not to be trusted), and their digests."""
-
-
-class Lost(Exception):
-    """The cache can't tell: everything has to be gathered anew."""
 
 
 def is_racy(key: Key, look: int) -> bool:
@@ -66,7 +60,7 @@ class Seen:
     def __init__(self, path: Path, mode: str, root: str) -> None:
         self._path, self._mode, self._root = path, mode, root
         self.kept = False
-        self._held: list[tuple[bytes, int, bytes, bytes]] = []
+        self._held: list[tuple[bytes, int, bytes, bytes, bytes]] = []
         self._size = 0
         self._rows: list[tuple[bytes, int, int]] = []
         self._db: sqlite3.Connection | None = None
@@ -108,7 +102,7 @@ class Seen:
         # Whatever is wrong with the cache is no error of the walk.
         try:
             yield
-        except _BROKEN as error:
+        except BROKEN as error:
             db, self._db = self._db, None
             if db is not None:
                 db.close()
@@ -116,12 +110,6 @@ class Seen:
                 for suffix in ("", "-wal", "-shm"):
                     with contextlib.suppress(OSError):
                         Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-
-    def _state(self, proof: bytes, data: bytes) -> State:
-        if hashlib.sha256(data).digest() != proof:
-            raise sqlite3.DatabaseError("damaged")
-        state: State = marshal.loads(data)
-        return state
 
     def know(self, run: Run) -> bool:
         """Fill in what is known of a run's files; whether all is as it was, and there is nothing to `keep`."""
@@ -137,7 +125,7 @@ class Seen:
             ).fetchall()
             known: dict[str, tuple[Key | None, str]] = {}
             for number, version, proof, data in rows:
-                names, keys, sums = self._state(proof, data)
+                names, keys, sums = state(proof, data)
                 if number == run.number and names == run.names and keys == run.keys:
                     run.sums = list(sums)
                     self._note(_bytes(run.folder), number, version)
@@ -156,7 +144,8 @@ class Seen:
             return
         keys = [None if at in run.racy else key for at, key in enumerate(run.keys)] if run.racy else run.keys
         data = marshal.dumps((run.names, keys, run.sums))
-        self._held.append((_bytes(run.folder), run.number, hashlib.sha256(data).digest(), data))
+        known = b"" if run.racy else mark(run)
+        self._held.append((_bytes(run.folder), run.number, known, hashlib.sha256(data).digest(), data))
         self._size += len(data)
         if self._size >= _HELD:
             self._flush()
@@ -169,7 +158,7 @@ class Seen:
             self._db.execute("begin immediate")
             for row in held:
                 version = self._db.execute(
-                    "insert or replace into runs (mode, folder, number, proof, data) values (?, ?, ?, ?, ?)",
+                    "insert or replace into runs (mode, folder, number, mark, proof, data) values (?, ?, ?, ?, ?, ?)",
                     (self._mode, *row),
                 ).lastrowid
                 assert version is not None
@@ -259,28 +248,13 @@ class Seen:
             self._db.execute("update walks set manifest = ? where id = ?", (manifest, walk))
             self._db.execute("commit")
 
-    def then(self, walk: int) -> Iterator[tuple[bytes, int, State]]:
-        """What a walk found, by folder and number; streams.
+    def walked_before(self, walk: int) -> Walked:
+        """What a walk found.
 
         Raises:
-            Lost: Some of it is not known any more.
+            Lost: It can't be read.
         """
-        if self._db is None:
-            raise Lost
-        try:
-            # On a connection of its own it reads what was there when it began, whatever is kept meanwhile.
-            with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as db:
-                rows = db.execute(
-                    """select w.folder, w.number, r.proof, r.data from walked w left join runs r
-                       on r.version = w.version and r.mode = ? where w.walk = ? order by w.folder, w.number""",
-                    (self._mode, walk),
-                )
-                for folder, number, proof, data in rows:
-                    if data is None:
-                        raise Lost
-                    yield folder, number, self._state(proof, data)
-        except _BROKEN as error:
-            raise Lost from error
+        return Walked(self._path, self._mode, walk)
 
 
 def _bytes(path: str) -> bytes:

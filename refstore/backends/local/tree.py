@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import repeat
+from operator import itemgetter
 
+from refstore.backends.local.digests import Failed, Found
 from refstore.backends.local.hashing import BATCH, LARGE, Hashing
 from refstore.backends.local.paths import key_of, readable
 from refstore.backends.local.reading import refused
@@ -15,7 +17,7 @@ from refstore.backends.times import iso_from_ns
 from refstore.manifest.rows import Row
 from refstore.mounts import is_network
 
-_AHEAD = 16 * BATCH
+_AHEAD = 32 * BATCH
 
 
 class Digesting:
@@ -43,7 +45,8 @@ class Digesting:
             cost = 0 if part[0].begun else self._begin(part[0])
             weight += cost
             ahead.append((part, cost))
-            while weight >= _AHEAD and ahead:
+            # What waits for nothing goes on at once, so that it is not held.
+            while ahead and (weight >= _AHEAD or not ahead[0][0][0].awaited):
                 yield self._end(ahead[0][0])
                 weight -= ahead.popleft()[1]
         for part, _ in ahead:
@@ -59,7 +62,7 @@ class Digesting:
         """Ask for what the cache does not know; how many files wait."""
         run.begun = True
         run.sums = [None] * len(run.names)
-        if self._seen is not None and self._may_know(run):
+        if self._seen is not None and self.may_know(run):
             run.changed = not self._seen.know(run)
             if not run.changed:
                 return 0
@@ -85,23 +88,35 @@ class Digesting:
         run, start, stop = part
         while run.awaited and None in run.sums[start:stop]:
             places, future = run.awaited.popleft()
-            for at, found in zip(places, future.result(), strict=True):
-                if len(found) == 2:
-                    raise refused(found, run.folder + run.names[at])
-                run.sums[at], run.keys[at], look = found
-                if is_racy(run.keys[at], look):
-                    run.racy.add(at)
+            self._take(run, places, future.result())
         if run.changed and stop == len(run.names):
             assert self._seen is not None
             self._seen.keep(run)
             run.changed = False
         return part
 
-    def _may_know(self, run: Run) -> bool:
+    def _take(self, run: Run, places: list[int], answer: list[Found | Failed]) -> None:
+        try:
+            sums, keys, looks = zip(*answer, strict=True)
+        except ValueError:
+            found, at = next((found, at) for found, at in zip(answer, places, strict=True) if len(found) == 2)
+            raise refused(found, run.folder + run.names[at]) from None
+        first, last = places[0], places[-1] + 1
+        if last - first == len(sums) == len(places):
+            run.sums[first:last], run.keys[first:last] = sums, keys
+        else:
+            for at, value, key in zip(places, sums, keys, strict=True):
+                run.sums[at], run.keys[at] = value, key
+        # Most were changed long before the first look.
+        _, _, _, written, changed = zip(*keys, strict=True)
+        if is_racy((0, 0, 0, max(written), max(changed)), min(looks)):
+            run.racy.update([at for at, key, look in zip(places, keys, looks, strict=True) if is_racy(key, look)])
+
+    def may_know(self, run: Run) -> bool:
         """Whether all files of a run lie where no other machine writes."""
         if self._anywhere:
             return True
-        for device in {key[0] for key in run.keys}:
+        for device in set(map(itemgetter(0), run.keys)):
             if device not in self._local:
                 at = next(at for at, key in enumerate(run.keys) if key[0] == device)
                 self._local[device] = not is_network(run.folder + run.names[at])

@@ -13,9 +13,9 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import attrgetter
 
 from refstore.backends.local.digests import Failed, Found
-from refstore.backends.local.digests import key_of as stat_key
 from refstore.backends.local.left_out import leaves_out
 from refstore.backends.local.paths import key_of, shown
 from refstore.backends.local.reading import translated
@@ -27,6 +27,9 @@ RUN = 10_000
 
 Key = tuple[int, int, int, int, int]
 """See `digests.key_of`."""
+
+stat_key = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+"""The same, for the many."""
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class Run:
         names: Of the files.
         keys: What changes when one of them does (`digests.key_of`).
         sums: Their digests in hex, where they are known.
+        same: Whether it is known, without them, that they are as the last walk found them.
         racy: Which of them could be edited once more without a change of their keys, by their places.
         awaited: The places of files whose digests are being made, a batch at a time.
         begun: Whether somebody looked for the digests.
@@ -58,6 +62,7 @@ class Run:
     awaited: deque[tuple[list[int], Future[list[Found | Failed]]]] = field(default_factory=deque)
     begun: bool = False
     changed: bool = False
+    same: bool = False
 
 
 Part = tuple[Run, int, int]
@@ -141,32 +146,33 @@ class Walk:
             yield run, done, len(run.names)
 
     def _run(self, found: list[os.DirEntry[str]], folder: str, before: str, number: int) -> tuple[Run, list[str]]:
-        files: list[tuple[str, Key]] = []
+        keys: dict[str, Key] = {}
         others: list[os.DirEntry[str]] = []
         below: list[str] = []
-        for entry in found:
-            if entry.is_file(follow_symlinks=False):
-                name = entry.name
-                if not name.isascii() and key_of(folder + name).startswith("%"):
-                    self._notes.add(NOT_UTF8, shown(folder + name))
-                try:
-                    files.append((name, stat_key(entry.stat(follow_symlinks=False))))
-                except OSError as error:
-                    raise translated(error, folder + name) from error
-            else:
-                others.append(entry)
+        name = ""
+        try:
+            for entry in found:
+                if entry.is_file(follow_symlinks=False):
+                    name = entry.name
+                    if not name.isascii() and key_of(folder + name).startswith("%"):
+                        self._notes.add(NOT_UTF8, shown(folder + name))
+                    keys[name] = stat_key(entry.stat(follow_symlinks=False))
+                else:
+                    others.append(entry)
+        except OSError as error:
+            raise translated(error, folder + name) from error
         for entry in sorted(others, key=lambda entry: entry.name):
             if entry.is_symlink():
                 key = self._link(folder + entry.name)
                 if key is not None:
-                    files.append((entry.name, key))
+                    keys[entry.name] = key
             elif entry.is_dir(follow_symlinks=False):
                 if not leaves_out(folder, entry.name, self._notes):
                     below.append(entry.name + "/")
             elif os.path.lexists(folder + entry.name):
                 self._notes.add(SPECIAL, shown(folder + entry.name))
-        files.sort()
-        return Run(folder, before, number, False, [name for name, _ in files], [key for _, key in files]), below
+        names = sorted(keys)
+        return Run(folder, before, number, False, names, list(map(keys.__getitem__, names))), below
 
     def _link(self, path: str) -> Key | None:
         if self._symlinks == "error":

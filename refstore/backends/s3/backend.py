@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from refstore.backends.base import Backend, Diagnosis, Location, Page, Reading
 from refstore.backends.s3 import answers as s3_answers
-from refstore.backends.s3 import diagnosis as s3_diagnosis
 from refstore.backends.s3 import endpoint as s3_endpoint
 from refstore.backends.s3 import errors as s3_errors
 from refstore.backends.s3 import listing as s3_listing
@@ -114,6 +113,8 @@ class S3Backend(Backend):
 
     def diagnose(self, location: Location) -> Diagnosis:
         """See `Backend.diagnose`."""
+        from refstore.backends.s3 import diagnosis as s3_diagnosis
+
         uri = self.uri(location)
         return s3_diagnosis.diagnose(lambda: self._client(location, uri), location, uri)
 

@@ -15,9 +15,12 @@ from refstore.backends.loading import LOADING
 from refstore.backends.s3 import errors as s3_errors
 from refstore.backends.s3 import pages as s3_pages
 from refstore.backends.s3.direct import Direct
+from refstore.backends.s3.direct_listing import DirectListing
 from refstore.backends.s3.endpoint import address, label
+from refstore.backends.s3.plain import Plain
 from refstore.backends.s3.signing import Credentials
 from refstore.backends.s3.throttle import Throttle
+from refstore.backends.s3.ways import Ways
 from refstore.config import Endpoint
 
 T = TypeVar("T")
@@ -42,7 +45,10 @@ class S3Client:
         self.endpoint = endpoint
         self.label = label(endpoint)
         self.throttle = Throttle()
-        self.direct = Direct(self._credentials, self.throttle, endpoint.requester_pays)
+        self._plain = Plain(endpoint)
+        ways = Ways(self._plain, self._credentials, endpoint.requester_pays)
+        self.direct = Direct(ways, self.throttle)
+        self._lists = DirectListing(ways)
         self._lock = threading.Lock()
         self._filesystem: Any = None
         self._session: Any = None
@@ -75,6 +81,8 @@ class S3Client:
 
     def _credentials(self) -> Credentials | None:
         """What the provider's chain has now."""
+        if self._session is None:
+            return self._plain.credentials()
 
         async def ask() -> Any:
             found = await self._session.get_credentials()
@@ -92,7 +100,7 @@ class S3Client:
         run(close())
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin something on the event loop; cancel the future to give it up."""
+        """Begin something on fsspec's event loop; cancel the future to give it up."""
         from fsspec.asyn import get_loop
 
         return asyncio.run_coroutine_threadsafe(coroutine, get_loop())
@@ -122,7 +130,9 @@ class S3Client:
         raise AssertionError("unreachable")
 
     async def list_page(self, operation: str, bucket: str, **parameters: Any) -> s3_pages.Listed:
-        """One page of a listing. Signed, sent, retried and refused as in `call`; only a success is read by other means.
+        """One page of a listing, by the short way, or else signed, sent, retried and refused as in `call`.
+
+        To be awaited on the loop of `refstore.backends.s3.loop`.
 
         Args:
             operation: `list_object_versions` or `list_objects_v2`.
@@ -130,8 +140,16 @@ class S3Client:
             parameters: Of the operation, as botocore calls them.
 
         Raises:
+            UnsupportedError: The service lists no versions.
             botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError: As `call`.
         """
+        found = await self._lists.page(operation, bucket, parameters)
+        if found is None:
+            found = await asyncio.wrap_future(self.start(self._list_by_library(operation, bucket, parameters)))
+        return s3_pages.read(found, self.endpoint.name, bucket, parameters.get("Prefix") or "")
+
+    async def _list_by_library(self, operation: str, bucket: str, parameters: dict[str, Any]) -> s3_pages.Answer:
+        """Only a success is read by other means than the library's."""
         from botocore.parsers import ResponseParserError
 
         reading = _READING.set(True)
@@ -141,7 +159,8 @@ class S3Client:
             _READING.reset(reading)
         if "Listing" not in answer:
             raise ResponseParserError(f"{operation} was answered with something else than a listing")
-        return s3_pages.read(answer["Listing"], self.endpoint.name, bucket, parameters.get("Prefix") or "")
+        found: s3_pages.Answer = answer["Listing"]
+        return found
 
     @property
     def filesystem(self) -> Any:

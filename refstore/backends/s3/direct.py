@@ -1,33 +1,30 @@
-"""The short way to an object's bytes, once the client library has shown the long one.
+"""The short way to an object's bytes.
 
-The first GetObject of a bucket goes through botocore, which knows about endpoints, regions, redirects and credentials.
-What it sent in the end (the URL, the region that it signed for) is noted, and all others of that bucket are sent to the
-same place over connections of our own, at a seventh of the cost. Only the expected answer is taken here: the recorded
-object, all of its pins agreeing. For everything else (an error, a broken connection, another object) `get` returns
-None, and the caller asks by the long way, which retries, and says what is wrong.
+Where the way to a bucket is plain, all requests take it; a listing may have shown already that it leads there. Else the
+first GetObject goes through botocore, which knows about endpoints, regions, redirects and credentials. What it sent in
+the end (the URL, the region that it signed for) is noted, and all others of that bucket are sent to the same place over
+connections of our own, at a seventh of the cost. Only the expected answer is taken here: the recorded object, all of
+its pins agreeing. For everything else (an error, a broken connection, another object) `get` returns None, and the
+caller asks by the long way, which retries, and says what is wrong.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from refstore.backends.aio import PIECE
 from refstore.backends.s3 import answers as s3_answers
-from refstore.backends.s3.signing import Credentials, Signer
+from refstore.backends.s3.plain import Route
 from refstore.backends.s3.throttle import Throttle
+from refstore.backends.s3.ways import Ways
 from refstore.backends.s3.wire import Broken, Connection, Connections, Origin
 from refstore.errors import SourceUnavailable
 from refstore.manifest.entry import Object
-
-RENEWED = 60.0
-"""Seconds after which the provider's chain is asked again; it renews what expires a quarter of an hour before."""
 
 _SIGNED_FOR = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([^/]+)/s3/aws4_request,")
 _TOTAL = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -41,23 +38,6 @@ _NAMES = {
     "x-amz-checksum-crc32c": "ChecksumCRC32C",
     "x-amz-checksum-crc32": "ChecksumCRC32",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where the objects of one bucket are.
-
-    Attributes:
-        origin: Who is asked.
-        host: As in the URL.
-        path: What comes before a key, percent-encoded.
-        region: What requests are signed for; None for unsigned ones.
-    """
-
-    origin: Origin
-    host: str
-    path: str
-    region: str | None
 
 
 class Body:
@@ -117,18 +97,14 @@ class Direct:
     """The short way at one endpoint. Safe to share between threads.
 
     Args:
-        credentials: Asks the provider's chain; None where there are none.
+        ways: To the buckets.
         throttle: Told when the service is asked too much.
-        payer: Whether who asks pays.
     """
 
-    def __init__(self, credentials: Callable[[], Credentials | None], throttle: Throttle, payer: bool) -> None:
-        self._credentials, self._throttle, self._payer = credentials, throttle, payer
-        self._routes: dict[str, Route | None] = {}
+    def __init__(self, ways: Ways, throttle: Throttle) -> None:
+        self._ways, self._throttle = ways, throttle
         self._first: dict[str, threading.Event] = {}
-        self._signers: dict[str, tuple[float, Signer]] = {}
         self._lock = threading.Lock()
-        self._context: Any = None
         self._connections = Connections()
         weakref.finalize(self, self._connections.close)
 
@@ -137,7 +113,7 @@ class Direct:
 
         All others wait for that: they would take the long way, which shows none of them more than the first.
         """
-        if bucket in self._routes:
+        if self._ways.is_proven(bucket):
             return False
         with self._lock:
             over = self._first.get(bucket)
@@ -153,7 +129,7 @@ class Direct:
 
     def knows(self, bucket: str) -> bool:
         """Whether the way to a bucket was learned, or found to be none of ours."""
-        return bucket in self._routes
+        return self._ways.is_proven(bucket)
 
     def learn(self, bucket: str, key: str, request: Any, trusted: str | None) -> None:
         """Note where a request for an object of a bucket was sent, with success.
@@ -164,14 +140,8 @@ class Direct:
             request: As botocore sent it.
             trusted: A file of certificates to trust; None for the usual ones.
         """
-        route = _route(key, request)
-        if route is not None and route.origin.tls and self._context is None:
-            import ssl
-
-            from botocore.httpsession import where
-
-            self._context = ssl.create_default_context(cafile=trusted or where())
-        self._routes[bucket] = route
+        self._ways.trusted = trusted
+        self._ways.prove(bucket, _route(key, request))
 
     def get(self, obj: Object, where: str, start: int, length: int | None) -> tuple[Body, dict[str, Any]] | None:
         """Ask for the recorded object.
@@ -185,7 +155,7 @@ class Direct:
         Returns:
             Its bytes, and what the answer says, named as botocore does; None where the long way has to be taken.
         """
-        route = self._routes.get(obj.bucket)
+        route = self._ways.likely(obj.bucket)
         if route is None or obj.size is None or (obj.version is None and (obj.etag or "W/").startswith("W/")):
             return None
         request = self._request(route, obj, start, length)
@@ -195,7 +165,7 @@ class Direct:
         connection = self._connections.take(origin)
         try:
             if connection is None:
-                connection = Connection(origin, self._context if origin.tls else None)
+                connection = Connection(origin, self._ways.context() if origin.tls else None)
             head = connection.ask(request)
         except Broken:
             if connection is not None:
@@ -207,6 +177,7 @@ class Direct:
         if not _is_recorded(obj, head.status, head.headers, start, end, start > 0 or length is not None):
             connection.close()
             return None
+        self._ways.prove(obj.bucket, route)
         answer = {_NAMES[name]: value for name, value in head.headers.items() if name in _NAMES}
         connections = self._connections
         return Body(connection, lambda used: connections.give(origin, used), where), answer
@@ -214,39 +185,16 @@ class Direct:
     def _request(self, route: Route, obj: Object, start: int, length: int | None) -> bytes | None:
         path = route.path + quote(obj.key, safe="/~")
         query = "" if obj.version is None else f"versionId={quote(obj.version, safe='-_.~')}"
-        more = {"x-amz-request-payer": "requester"} if self._payer else {}
-        lines = "Accept-Encoding: identity\r\nUser-Agent: refstore\r\n"
+        more, lines = {}, ""
         if start or length is not None:
-            lines += f"Range: bytes={start}-{'' if length is None else start + length - 1}\r\n"
+            lines = f"Range: bytes={start}-{'' if length is None else start + length - 1}\r\n"
         else:
             more["x-amz-checksum-mode"] = "ENABLED"
         if obj.version is None:
             if not (obj.etag or "").isprintable():
                 return None
             lines += f'If-Match: "{obj.etag}"\r\n'
-        if route.region is None:
-            lines += f"Host: {route.host}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in more.items())
-        else:
-            signer = self._signer(route.region)
-            if signer is None:
-                return None
-            lines += signer.headers(route.host, path, query, more)
-        return f"GET {path}{'?' * bool(query)}{query} HTTP/1.1\r\n{lines}\r\n".encode("latin-1", "replace")
-
-    def _signer(self, region: str) -> Signer | None:
-        known = self._signers.get(region)
-        if known is not None and time.monotonic() - known[0] < RENEWED:
-            return known[1]
-        with self._lock:
-            known = self._signers.get(region)
-            if known is not None and time.monotonic() - known[0] < RENEWED:
-                return known[1]
-            credentials = self._credentials()
-            if credentials is None:
-                return None
-            signer = known[1] if known and known[1].credentials == credentials else Signer(credentials, region)
-            self._signers[region] = (time.monotonic(), signer)
-            return signer
+        return self._ways.request(route, path, query, lines, more)
 
 
 def _route(key: str, request: Any) -> Route | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -76,6 +77,7 @@ def label(endpoint: Endpoint) -> str:
     return f"{where} (endpoint {endpoint.name!r})" if endpoint.name and "://" not in endpoint.name else where
 
 
+@lru_cache(64)
 def normalized(url: str) -> str:
     """The URL as endpoints are recorded: lower-case scheme and host, no user info, no trailing slash.
 

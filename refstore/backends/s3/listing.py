@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Generator
 from dataclasses import replace
 from typing import Any
 
-from refstore.backends import aio
 from refstore.backends.base import Page
 from refstore.backends.s3 import errors as s3_errors
+from refstore.backends.s3 import loop as s3_loop
 from refstore.backends.s3.client import S3Client
+from refstore.backends.s3.direct_listing import UnsupportedError
 from refstore.backends.s3.pace import Pace
 from refstore.backends.s3.pages import Listed
 from refstore.backends.s3.ranges import OutOfOrderError, Ranges, Survey, level_of
@@ -51,10 +52,10 @@ class Listing:
             SourceMissing, SourceDenied, CredentialsMissing, SourceUnavailable: As `Backend.find` does.
         """
         queue: asyncio.Queue[Listed | Exception | None] = asyncio.Queue(_AHEAD)
-        listing = self._client.start(self._fill(queue))
+        listing = s3_loop.start(self._fill(queue))
         told = False
         try:
-            while (listed := aio.run(queue.get())) is not None:
+            while (listed := s3_loop.run(queue.get())) is not None:
                 with self._translating():
                     if isinstance(listed, Exception):
                         raise listed
@@ -128,11 +129,11 @@ class Listing:
 
     async def _first(self) -> Listed:
         """The first page, and with it the decision how the rest is listed."""
-        from botocore.exceptions import ClientError
-
         try:
             listed = await self._ask("list_object_versions")
-        except ClientError as error:
+        except UnsupportedError:
+            reason = "the service can't list versions"
+        except Exception as error:
             denied = s3_errors.status(error) == 403 and s3_errors.code(error) in ("AccessDenied", "403")
             if (
                 not denied
@@ -198,8 +199,7 @@ def unversioned(bucket: str) -> str:
 
 def exists(client: S3Client, bucket: str, key: str) -> bool:
     """Whether there is an object of exactly this name: it is listed before all others that begin with it."""
-    answer = client.run("list_objects_v2", Bucket=bucket, Prefix=key, Delimiter="/", MaxKeys=1)
-    return any(row["Key"] == key for row in answer.get("Contents", ()))
+    return key in s3_loop.run(client.list_page("list_objects_v2", bucket, Prefix=key, Delimiter="/", MaxKeys=1)).keys
 
 
 def is_deleted(client: S3Client, bucket: str, key: str) -> bool:

@@ -205,7 +205,9 @@ def read(found: Answer, endpoint: str, bucket: str, prefix: str) -> Listed:
         listed += zip(*texts, latest, strict=True)
     keys, rows = _rows(listed, decode, endpoint, bucket, len(prefix))
     plain = kind == "ListBucketResult"
-    return Listed(rows, keys, marked, prefixes, text.get("IsTruncated") == "true", _next(text, decode, plain), plain)
+    return Listed(
+        rows, keys, marked, prefixes, text.get("IsTruncated") == "true", _next(text, decode, plain, keys), plain
+    )
 
 
 def _rows(
@@ -244,12 +246,14 @@ def _rows(
     return keys, rows
 
 
-def _next(text: dict[str, str], decode: Callable[[str], str], plain: bool) -> dict[str, str]:
+def _next(text: dict[str, str], decode: Callable[[str], str], plain: bool, keys: list[str]) -> dict[str, str]:
+    marker = text.get("NextKeyMarker", "")
     if plain:
         found = {"ContinuationToken": text.get("NextContinuationToken", "")}
     else:
         found = {
-            "KeyMarker": decode(text.get("NextKeyMarker", "")),
+            # Ceph gives it as it is, whatever encoding it claims for all
+            "KeyMarker": marker if keys and marker == keys[-1] else decode(marker),
             "VersionIdMarker": text.get("NextVersionIdMarker", ""),
         }
     return {name: value for name, value in found.items() if value}

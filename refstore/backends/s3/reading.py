@@ -33,18 +33,18 @@ def read(client: S3Client, obj: Object, uri: str, start: int, length: int | None
     with client.throttle:
         first = client.direct.is_first(obj.bucket)
         try:
-            long = _get(client, obj, uri, parameters) if first else None
+            direct = client.direct.get(obj, uri, start, length)
+            answer = _get(client, obj, uri, parameters) if direct is None else {}
         finally:
             if first:
                 client.direct.asked(obj.bucket)
-        if long is None or _size(obj, start, length) >= WORTH_ASKING_AGAIN:
+        if direct is None and first and _size(obj, start, length) >= WORTH_ASKING_AGAIN:
             direct = client.direct.get(obj, uri, start, length)
             if direct is not None:
-                if long is not None:
-                    client.discard(long)
-                chunks, answer = direct
-                return Reading(chunks, s3_answers.proofs(obj, answer, whole=not ranged, part_size=part_size))
-        answer = long or _get(client, obj, uri, parameters)
+                client.discard(answer)
+    if direct is not None:
+        chunks, answer = direct
+        return Reading(chunks, s3_answers.proofs(obj, answer, whole=not ranged, part_size=part_size))
     body = answer["Body"]
     try:
         expected = _check(client, obj, uri, answer, start, length)

@@ -1,4 +1,4 @@
-"""Signature Version 4 for GET requests that have no body, with the day's key derived once.
+"""Signature Version 4 for requests that have no body, with the day's key derived once.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 """
@@ -43,25 +43,32 @@ class Signer:
         self.credentials = credentials
         self._region = region
         self._key = ("", b"")
+        self._moment = (0, "")
 
-    def headers(self, host: str, path: str, query: str, more: dict[str, str], now: float | None = None) -> str:
+    def headers(
+        self, host: str, path: str, query: str, more: dict[str, str], now: float | None = None, method: str = "GET"
+    ) -> str:
         r"""The header lines that sign a request, and those that are signed, each ended by CRLF; `Host` is among them.
 
         Args:
             host: As in the URL, with the port if it is not the scheme's.
             path: As it is sent, percent-encoded.
-            query: As it is sent: sorted by name, percent-encoded.
+            query: As it is sent: sorted by name, percent-encoded, a name without a value with `=`.
             more: `x-amz-…` headers, their names in lower case.
             now: Seconds since 1970 (UTC); the present by default.
+            method: Of the request.
         """
-        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        second, moment = self._moment
+        if second != (at := int(time.time() if now is None else now)):
+            moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+            self._moment = (at, moment)
         signed = {"host": host, **more, "x-amz-content-sha256": _NO_BODY, "x-amz-date": moment}
         if self.credentials.token is not None:
             signed["x-amz-security-token"] = self.credentials.token
         names = sorted(signed)
         listed = ";".join(names)
         lines = "".join(f"{name}:{signed[name]}\n" for name in names)
-        request = f"GET\n{path}\n{query}\n{lines}\n{listed}\n{_NO_BODY}"
+        request = f"{method}\n{path}\n{query}\n{lines}\n{listed}\n{_NO_BODY}"
         scope = f"{moment[:8]}/{self._region}/s3/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
         signature = hmac.digest(self._day_key(moment[:8]), text.encode(), "sha256").hex()

@@ -7,10 +7,12 @@ anything else `Broken` is raised, and the caller asks by way of the client libra
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -22,6 +24,7 @@ IDLE = 64
 """So many connections are kept for the next requests."""
 
 _HEAD = 32 << 10
+_FIELD = re.compile(r"\r\n([^\s:]+):[ \t]*([^\r\n]*)(?=\r\n|\Z)")
 _FRESH = 1.0  # a connection that rested longer is looked at before it is used
 
 
@@ -70,6 +73,8 @@ class Connection:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self._socket = context.wrap_socket(made, server_hostname=origin.name) if context else made
+            # to come back from each call with what is there costs a wait for the interpreter every time
+            self._whole = socket.MSG_WAITALL if context is None and sys.platform == "linux" else 0
             # unlike Python's own timeout this costs no system call for each read
             self._socket.settimeout(None)
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
@@ -102,7 +107,7 @@ class Connection:
                 end = self._buffer.find(b"\r\n\r\n", max(0, have - got - 3), have)
         except OSError as error:
             raise Broken(str(error)) from error
-        head = _parsed(self._buffer[:end].decode("latin-1"))
+        head = parsed(self._buffer[:end].decode("latin-1"))
         self._kept = head.headers.get("connection", "").lower() != "close"
         length = head.headers.get("content-length", "")
         if not length.isdecimal() or "transfer-encoding" in head.headers or head.status < 200:
@@ -126,7 +131,7 @@ class Connection:
             self._early = self._early[have:]
         try:
             while have < wanted:
-                got = self._socket.recv_into(target[have:wanted])
+                got = self._socket.recv_into(target[have:wanted], 0, self._whole)
                 if not got:
                     break
                 have += got
@@ -162,17 +167,21 @@ class Connections:
 
     def __init__(self) -> None:
         self._idle: deque[tuple[Origin, Connection]] = deque()
+        self._closed = False
         self._lock = threading.Lock()
 
     def take(self, origin: Origin) -> Connection | None:
         """One that rests, if there is one."""
         while True:
             with self._lock:
-                at = next((n for n in range(len(self._idle) - 1, -1, -1) if self._idle[n][0] == origin), None)
-                if at is None:
-                    return None
-                _, connection = self._idle[at]
-                del self._idle[at]
+                if self._idle and self._idle[-1][0] is origin:
+                    _, connection = self._idle.pop()
+                else:
+                    at = next((n for n in range(len(self._idle) - 1, -1, -1) if self._idle[n][0] == origin), None)
+                    if at is None:
+                        return None
+                    _, connection = self._idle[at]
+                    del self._idle[at]
             if connection.rests():
                 return connection
             connection.close()
@@ -185,27 +194,30 @@ class Connections:
         connection.rested = time.monotonic()
         with self._lock:
             self._idle.append((origin, connection))
-            old = self._idle.popleft()[1] if len(self._idle) > IDLE else None
+            old = self._idle.popleft()[1] if self._closed or len(self._idle) > IDLE else None
         if old is not None:
             old.close()
 
     def close(self) -> None:
-        """Close all that rest."""
+        """Close all that rest, and those that are given back later."""
         with self._lock:
+            self._closed = True
             idle, self._idle = list(self._idle), deque()
         for _, connection in idle:
             connection.close()
 
 
-def _parsed(text: str) -> Head:
-    first, *lines = text.split("\r\n")
-    if not first.startswith("HTTP/1.1 ") or not first[9:12].isdecimal():
+def parsed(text: str) -> Head:
+    """The first part of an answer, without the empty line at its end.
+
+    Raises:
+        Broken: It is not understood.
+    """
+    if not text.startswith("HTTP/1.1 ") or not text[9:12].isdecimal():
         raise Broken("no HTTP/1.1")
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        name = name.lower()
-        if not colon or name != name.strip() or (name == "content-length" and name in headers):
-            raise Broken("a malformed head")
-        headers[name] = value.strip()
-    return Head(int(first[9:12]), headers)
+    pairs = _FIELD.findall(text)
+    headers: dict[str, str] = {name.lower(): value.rstrip() for name, value in pairs}
+    several = len(headers) < len(pairs) and [name.lower() for name, _ in pairs].count("content-length") > 1
+    if several or len(pairs) < text.count("\r\n"):
+        raise Broken("a malformed head")
+    return Head(int(text[9:12]), headers)
