@@ -62,13 +62,12 @@ def test_odd_keys_and_prefixes_are_listed_from_the_first_page_on_without_the_lib
     files = {f"{folder}/{key}": b"x" for folder in ODD for key in ODD}
     server.put_many(bucket, files)
     backend = S3Backend(Settings())
-    # a set: Ceph repeats a key now and then where pages are as small as these
-    assert set(keys(backend, f"s3://{bucket}")) == files.keys()
+    assert sorted(keys(backend, f"s3://{bucket}")) == sorted(files)
     for folder in ODD:
         uri = backend.uri(backend.parse(f"s3://{bucket}/")) + folder.replace("%", "%25").replace("?", "%3F")
-        expected = {key for key in files if key.startswith(f"{folder}/")}
-        assert set(keys(backend, uri)) == expected
-        assert set(keys(backend, uri.replace("#", "%23") + "/")) == expected
+        expected = sorted(key for key in files if key.startswith(f"{folder}/"))
+        assert sorted(keys(backend, uri)) == expected
+        assert sorted(keys(backend, uri.replace("#", "%23") + "/")) == expected
     assert not uses_library(backend)
 
 

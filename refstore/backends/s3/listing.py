@@ -117,6 +117,7 @@ class Listing:
                 if done:
                     if ranges.last is None:
                         return
+                    before = {ranges.last}
                     page, survey = await pace.timed(self._behind(ranges.last, None)), None
                     continue
             level = level_of(page, self._prefix) if pace.is_far else None

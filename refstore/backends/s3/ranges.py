@@ -149,7 +149,7 @@ class Ranges:
 
     async def _list(self, mine: Range) -> None:
         page: Listed | None = None
-        before: set[str] = set()
+        before = {mine.start}  # Ceph begins with the key that is to be gone behind
         while True:
             page = await self._behind(mine.start, page)
             if page.keys or page.marked:
