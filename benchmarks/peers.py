@@ -5,7 +5,6 @@ They import what they need and nothing more, as their start is in what is measur
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -49,37 +48,6 @@ def versions(uri: str) -> None:
         assert page["Versions"]
 
 
-async def listing(uri: str) -> None:
-    """List all versions below a prefix."""
-    from aiobotocore.session import get_session
-
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    async with get_session().create_client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]) as client:
-        async for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
-            assert page["Versions"]
-
-
-async def gets(wanted: str, bucket: str, out: str, jobs: str) -> None:
-    """Write all objects of a list to files, so many at once."""
-    from aiobotocore.config import AioConfig
-    from aiobotocore.session import get_session
-
-    waiting = iter(json.loads(Path(wanted).read_text()))
-    config = AioConfig(max_pool_connections=int(jobs))
-    async with get_session().create_client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], config=config) as client:
-
-        async def worker() -> None:
-            for path, key, version in waiting:
-                answer = await client.get_object(Bucket=bucket, Key=key, VersionId=version)
-                file = Path(out, path)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with file.open("wb") as f:
-                    async for piece in answer["Body"].iter_chunks(1 << 20):
-                        f.write(piece)
-
-        await asyncio.gather(*(worker() for _ in range(int(jobs))))
-
-
 def read(wanted: str, url: str, how: str) -> None:
     """Read all files of a list below a URL, in one of four ways, through what fsspec has for it."""
     import fsspec
@@ -97,13 +65,4 @@ def read(wanted: str, url: str, how: str) -> None:
 
 if __name__ == "__main__":
     name, *words = sys.argv[1:]
-    if name == "pages":
-        pages(*words)
-    elif name == "walk":
-        walk(*words)
-    elif name == "versions":
-        versions(*words)
-    elif name == "read":
-        read(*words)
-    else:
-        asyncio.run({"listing": listing, "gets": gets}[name](*words))
+    {"pages": pages, "read": read, "versions": versions, "walk": walk}[name](*words)

@@ -142,7 +142,8 @@ class ChangeLines:
     def put(self, lines: list[str]) -> None:
         """Take the canonical texts of some entries that are put; raises as `add`."""
         # no text of JSON has a line end in it, and so all are made at once
-        self.add(f'{{"put":{_BETWEEN.join(lines)}}}'.encode().split(b"\n"))
+        if lines:
+            self.add(f'{{"put":{_BETWEEN.join(lines)}}}'.encode().split(b"\n"))
 
     def discard(self) -> None:
         """Remove the part files."""
