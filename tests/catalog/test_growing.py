@@ -141,9 +141,7 @@ def test_nothing_stays_of_one_that_was_not_recorded(store: Store) -> None:
 
 @pytest.mark.parametrize("growing", [True, False])
 def test_a_version_without_files_is_there_when_the_index_is_made_anew(store: Store, growing: bool) -> None:
-    done = made(store, "data", [], growing=growing)
+    made(store, "data", [], growing=growing)
     store.catalog.rebuild()
-    assert done.version is not None
-    assert store.version("p/data").manifest == done.version.manifest
     check(store, "data", [])
     assert list(store.version("p/data").files()) == []
