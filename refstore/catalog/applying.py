@@ -19,8 +19,9 @@ from refstore.catalog.draft_tree import Draft, Node, last_of
 from refstore.catalog.entry_inserts import insert_entries
 from refstore.catalog.ids import batches, marks, packed
 from refstore.errors import CatalogCorrupt
+from refstore.manifest.lines import line_of
 from refstore.manifest.rows import Row
-from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, ends, line_of
+from refstore.manifest.tree import GROUP, LEAF, ROOT, Chunk, ends
 
 _SPILL = 256
 """Leaves of one manifest that are held before it has proved itself."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from refstore.errors import CatalogCorrupt
 from refstore.manifest.entry import check_entry
+from refstore.manifest.lines import line_of
 from refstore.manifest.rows import Row
-from refstore.manifest.tree import line_of
 
 _AHEAD = 256
 """Change lines that are looked at at once; the leaves that they fall in, some MB, are read in one statement."""

@@ -22,10 +22,12 @@ from refstore.manifest.tree import Chunk, TreeBuilder
 from refstore.records.transaction import ChangeLines
 
 _TABLES = ("sources", "chunks", "links", "entries")
+_KEY = """,
+    PRIMARY KEY (chunk, path)) WITHOUT ROWID"""
 _PAGE = 1000
 
 _IN_ORDER = f"""SELECT {ENTRY} FROM temp.grown_entries e CROSS JOIN temp.grown_sources s ON s.id = e.source
-    ORDER BY e.chunk, e.path"""
+    ORDER BY e.rowid"""
 
 _NEW = "NOT IN (SELECT g.id FROM temp.grown_chunks g JOIN main.chunks c ON c.hash = g.hash)"
 _COPY = (
@@ -58,6 +60,9 @@ class Growing:
             for statement in STATEMENTS:
                 for table in _TABLES:
                     if statement.startswith(f"CREATE TABLE {table} "):
+                        # Entries come in order, and without a key SQLite looks for the place of none.
+                        if statement.endswith(_KEY):
+                            statement = statement.removesuffix(_KEY) + ")"
                         db.execute(statement.replace(f"TABLE {table}", f"TEMP TABLE grown_{table}", 1))
             db.execute("CREATE TEMP TABLE grown_numbers (id INTEGER PRIMARY KEY, number INTEGER NOT NULL)")
             self._db, self._sink = db, ChunkSink(db, "grown_")

@@ -11,13 +11,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from json.encoder import encode_basestring
+from itertools import islice, pairwise
+from operator import lt
 from typing import Any, Protocol
 
 from refstore.errors import DuplicatePath, UsageError
 from refstore.manifest.entry import Entry
-from refstore.manifest.rows import SIZE, Row, Rows, pages_of, row_of
+from refstore.manifest.lines import line_of, lines_of
+from refstore.manifest.rows import PATH, SIZE, Row, Rows, pages_of, row_of
 
 LEAF = 0
 GROUP = 1
@@ -72,31 +73,6 @@ def _level(digest: bytes) -> int:
     return LEAF if int.from_bytes(digest[:4], "big") & _GROUP_MASK else GROUP
 
 
-# the same few texts stand in all lines
-_often = lru_cache(64)(encode_basestring)
-
-
-def entry_line(entry: Entry) -> str:
-    """The canonical text of an entry, which its leaf's hash covers: what `canonical(entry.to_json())` gives, sooner."""
-    return line_of(row_of(entry))
-
-
-def line_of(row: Row) -> str:
-    """The canonical text of the entry that a row is; see `entry_line`."""
-    path, scheme, endpoint, bucket, key, size, version, etag, checksum, mtime, storage_class = row
-    text = encode_basestring
-    a = f'"bucket":{_often(bucket)},' if bucket else ""
-    b = f'"checksum":{text(checksum)},' if checksum is not None else ""
-    c = f'"endpoint":{_often(endpoint)},' if endpoint else ""
-    d = f'"etag":{text(etag)},' if etag is not None else ""
-    e = f'"key":{text(key)},' if key else ""
-    f = f'"mtime":{text(mtime)},' if mtime is not None else ""
-    g = f',"size":{size:d}' if size is not None else ""
-    h = f',"storage_class":{_often(storage_class)}' if storage_class is not None else ""
-    i = f',"version":{text(version)}' if version is not None else ""
-    return f'{{{a}{b}{c}{d}{e}{f}"path":{text(path)},"scheme":{_often(scheme)}{g}{h}{i}}}'
-
-
 def leaf_of(rows: list[Row], lines: list[str] | None = None) -> Chunk:
     """The leaf that some entries make, sorted by path; `lines` are theirs, where they are known."""
     text = "\n".join(["refstore leaf", *(lines or map(line_of, rows)), ""])
@@ -123,10 +99,10 @@ def leaves(entries: Iterable[Entry]) -> Iterator[tuple[Chunk, Rows]]:
     """
     cut = _Cut()
     for page in pages_of(entries):
-        for _, rows in cut.leaves(page):
-            yield leaf_of(rows), Rows(rows)
+        for _, rows, lines in cut.leaves(page):
+            yield leaf_of(rows, lines), Rows(rows)
     if cut.rest:
-        yield leaf_of(cut.rest), Rows(cut.rest)
+        yield leaf_of(cut.rest, cut.lines), Rows(cut.rest)
 
 
 class _Cut:
@@ -134,34 +110,41 @@ class _Cut:
 
     Attributes:
         rest: The rows behind the last end.
+        lines: Their canonical texts.
         last: The path of the last row; None before the first.
     """
 
     def __init__(self) -> None:
         self.rest: list[Row] = []
+        self.lines: list[str] = []
         self.last: str | None = None
 
-    def leaves(self, rows: list[Row]) -> Iterator[tuple[int, list[Row]]]:
-        """Take some more: the leaves that end in them, and whether a group ends there, too (`GROUP`, else `LEAF`)."""
-        last, start, sha256 = self.last, 0, hashlib.sha256
-        for end, row in enumerate(rows, 1):
-            path = row[0]
-            if last is not None and path <= last:
-                raise _misplaced(path, last)
-            last = path
-            try:
-                digest = sha256(path.encode()).digest()
-            except UnicodeEncodeError:
-                raise _not_unicode(path) from None
+    def leaves(self, rows: list[Row]) -> Iterator[tuple[int, list[Row], list[str]]]:
+        """Take some more: the leaves that end in them.
+
+        Of each it gives whether a group ends there, too (`GROUP`, else `LEAF`), its rows, and their canonical texts.
+        """
+        paths = [row[PATH] for row in rows]
+        before = paths if self.last is None else [self.last, *paths]
+        after = islice(before, 1, None)
+        if not all(map(lt, before, after)):
+            raise next(_misplaced(path, last) for last, path in pairwise(before) if path <= last)
+        sha256, start = hashlib.sha256, 0
+        try:
+            digests = [sha256(path).digest() for path in map(str.encode, paths)]
+        except UnicodeEncodeError:
+            raise _not_unicode(next(path for path in paths if "\\ud" in ascii(path))) from None
+        lines = lines_of(rows)
+        for end, digest in enumerate(digests, 1):
             if digest[3] & _LEAF_MASK:
                 continue
-            leaf = rows[start:end]
-            if self.rest:
-                leaf, self.rest = self.rest + leaf, []
-            start, self.last = end, last
-            yield _level(digest), leaf
+            leaf, texts = self.rest + rows[start:end], self.lines + lines[start:end]
+            self.rest, self.lines, self.last, start = [], [], paths[end - 1], end
+            yield _level(digest), leaf, texts
         self.rest += rows[start:]
-        self.last = last
+        self.lines += lines[start:]
+        if paths:
+            self.last = paths[-1]
 
 
 def _misplaced(path: str, last: str) -> Exception:
@@ -193,7 +176,7 @@ class TreeBuilder:
 
     Args:
         sink: Where the chunks go.
-        told: Hears the lines (`entry_line`) of each leaf that is made of entries.
+        told: Hears the lines (`lines.entry_line`) of each leaf that is made of entries.
     """
 
     def __init__(self, sink: Sink, told: Callable[[list[str]], None] | None = None) -> None:
@@ -214,8 +197,8 @@ class TreeBuilder:
 
     def add_rows(self, rows: list[Row]) -> None:
         """Take the next entries; raises as `add`."""
-        for level, leaf in self._cut.leaves(rows):
-            self._end_leaf(leaf)
+        for level, leaf, lines in self._cut.leaves(rows):
+            self._end_leaf(leaf, lines)
             if level == GROUP:
                 self._end_group()
 
@@ -248,16 +231,15 @@ class TreeBuilder:
     def finish(self) -> Chunk:
         """End the tree; its root."""
         if self._cut.rest or self._cut.last is None:
-            self._end_leaf(self._cut.rest)
-            self._cut.rest = []
+            self._end_leaf(self._cut.rest, self._cut.lines)
+            self._cut.rest, self._cut.lines = [], []
         if self._leaves:
             self._end_group()
         root = node_of("root", self._groups)
         self._sink.node(root, ROOT, self._groups)
         return root
 
-    def _end_leaf(self, rows: list[Row]) -> None:
-        lines = [line_of(row) for row in rows]
+    def _end_leaf(self, rows: list[Row], lines: list[str]) -> None:
         leaf = leaf_of(rows, lines)
         if self._told is not None:
             self._told(lines)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import refstore
-from refstore.backends.local import LocalBackend, hashing, seen, walk, walked
+from refstore.backends.local import LocalBackend, digests, hashing, seen, walk, walked
 from refstore.backends.local.digests import key_of
 from refstore.config import Settings
 
@@ -110,6 +111,8 @@ def test_on_a_network_file_system_nothing_is_known_unless_one_says_always(
     for setting, reads in (("auto", True), ("always", False)):
         backend = cached(tmp_path, stat_cache=setting)
         sums(backend, data)
+        with closing(sqlite3.connect(tmp_path / "state/seen.db")) as db:
+            assert db.execute("select count(*) from runs").fetchone()[0] == (0 if reads else 2)
         opened.clear()
         sums(backend, data)
         assert ("a.bin" in opened) is reads
@@ -395,6 +398,55 @@ def test_processes_say_what_this_one_would(tmp_path: Path, monkeypatch: pytest.M
     assert found == truth(tmp_path)
     assert len(started) == 2
     assert all(process.returncode is not None for process in started)
+
+
+@pytest.mark.parametrize("worth", [0, 10**9])
+def test_on_a_first_walk_large_files_are_found_by_those_who_open_them(
+    tmp_path: Path, data: Path, trusting: None, monkeypatch: pytest.MonkeyPatch, worth: int
+) -> None:
+    monkeypatch.setattr(hashing, "_WORTH_A_PROCESS", worth)
+    monkeypatch.setattr(hashing, "cores", lambda: 2)
+    threads: list[str] = []
+    one = hashing.Hashing.one
+
+    def noted(self: hashing.Hashing, path: str) -> hashing.Future[hashing.Answer]:
+        threads.append(str(Path(path).relative_to(data)))
+        return one(self, path)
+
+    monkeypatch.setattr(hashing.Hashing, "one", noted)
+    large = ["b/large.bin", "c/large.bin", "c/nearly/larger.bin", "large.bin"]
+    for size, name in enumerate(large, digests.LARGE):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_bytes(os.urandom(size))
+    (data / "d.bin").write_bytes(bytes(digests.LARGE - 1))
+    (data / "link.bin").symlink_to("b/large.bin")
+    expected = truth(data)
+    assert sums(cached(tmp_path), data) == expected
+    assert sorted(threads) == [*large, "link.bin"]
+    threads.clear()
+    assert sums(cached(tmp_path), data) == expected
+    assert threads == []
+    os.utime(data / "large.bin", ns=(OLD, OLD))
+    assert sums(cached(tmp_path), data) == expected
+    assert threads == ["large.bin"]
+
+
+def test_a_first_walk_looks_at_files_only_where_it_opens_them(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    look = walk.Walk._looked
+
+    def noted(self: walk.Walk, files: list[os.DirEntry[str]], folder: str) -> dict[str, walk.Key]:
+        looked.append(folder)
+        return look(self, files, folder)
+
+    monkeypatch.setattr(walk.Walk, "_looked", noted)
+    assert sums(cached(tmp_path), data / "b") == truth(data / "b")
+    assert looked == []
+    # Something is known below the folder now.
+    assert sums(cached(tmp_path), data) == truth(data)
+    assert looked == [f"{data}/", f"{data}/b/"]
 
 
 def test_files_are_hashed_all_the_same_where_processes_are_killed(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refstore.manifest.entry import MAX_SIZE, Checksum, Entry, Object, Pin
-from refstore.manifest.tree import entry_line
+from refstore.manifest.lines import entry_line, lines_of
+from refstore.manifest.rows import row_of
 from refstore.records.encoding import canonical
 
 MD5 = Checksum("md5", "0cc175b9c0f1b6a831c399e269772661")
@@ -81,15 +84,49 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 MAYBE = st.none() | TEXT
 
 
-@given(
-    st.builds(
-        Entry,
-        TEXT,
-        st.builds(
-            Object,
-            TEXT, TEXT, TEXT, TEXT, st.none() | st.integers(0), MAYBE, MAYBE, st.none() | st.just(MD5), MAYBE, MAYBE,
-        ),
-    )
+ENTRY = st.builds(
+    Entry,
+    TEXT,
+    st.builds(Object, TEXT, TEXT, TEXT, TEXT, st.none() | st.integers(0), MAYBE, MAYBE, st.none() | st.just(MD5), MAYBE,
+              MAYBE),
 )  # fmt: skip
+
+
+@given(ENTRY)
 def test_the_line_of_an_entry_is_its_canonical_json(entry: Entry) -> None:
     assert entry_line(entry).encode() == canonical(entry.to_json())
+
+
+VARIED = st.sampled_from(["a", "b", 'quo"te', "back\\slash", "100%s", "\u00e9", "line\nend", "\u2028", "\x7f", ""])
+COLUMNS = st.tuples(*[st.just([None]) | st.lists(VARIED, min_size=1, max_size=3) for _ in range(4)])
+
+
+@given(
+    st.lists(VARIED, min_size=1),
+    st.lists(VARIED, min_size=1),
+    COLUMNS,
+    st.sampled_from([[3], [3, 4], [None], [None, 3]]),
+)
+def test_lines_that_are_made_at_once_are_those_of_the_single_entries(
+    keys: list[str], buckets: list[str], rest: tuple[list[str | None], ...], sizes: list[int | None]
+) -> None:
+    def of(values: Sequence[Any], number: int) -> Any:
+        return values[number % len(values)]
+
+    entries = [
+        Entry(
+            f"{of(keys, n)}{n}",
+            Object(
+                "s3", of(buckets, n // 2), of(buckets, n), of(keys, n), of(sizes, n), of(rest[0], n), of(rest[1], n),
+                of([MD5, None] if n % 3 else [MD5], n), of(rest[2], n), of(rest[3], n),
+            ),
+        )
+        for n in range(12)
+    ]  # fmt: skip
+    assert lines_of([row_of(entry) for entry in entries]) == [canonical(entry.to_json()).decode() for entry in entries]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 1000])
+def test_lines_of_files_of_one_folder_are_canonical(count: int) -> None:
+    entries = [Entry(f"{n:04d}%d", Object("file", "", "", f"/{n}%", n, None, None, MD5)) for n in range(count)]
+    assert lines_of([row_of(entry) for entry in entries]) == [canonical(entry.to_json()).decode() for entry in entries]

@@ -204,13 +204,13 @@ class LocalBackend(Backend):
 
     def _find_below(self, root: str, checksum: bool) -> Iterator[Page]:
         found_out = Notes()
-        parts: Iterator[Part] = Walk(root, self.settings.symlinks, found_out).parts()
         algorithm = self.settings.hash if checksum else None
         with ExitStack() as stack:
-            seen = None
+            seen = self._seen(root, stack) if checksum else None
+            unseen = checksum and (seen is None or seen.knows_nothing())
+            parts: Iterator[Part] = Walk(root, self.settings.symlinks, found_out, unseen=unseen).parts()
             if checksum:
                 hashing = stack.enter_context(Hashing(self.settings.hash, follow=self._follow))
-                seen = self._seen(root, stack)
                 parts = Digesting(hashing, seen, anywhere=self.settings.stat_cache == "always").parts(parts)
             for some in paged(parts, _PAGE):
                 yield Page(Rows([row for part in some for row in rows(part, algorithm)]))

@@ -27,10 +27,14 @@ Found = tuple[str, tuple[int, int, int, int, int], int]
 """A digest in hex; the key of the file that it is of (`key_of`); when the look began, in nanoseconds since 1970."""
 
 Failed = tuple[str, int]
-"""Why there is none: `errno` and the number, `mode` and that of something that is no regular file, or `changes`."""
+"""Why there is none: `errno` and the number, `mode` and that of something that is no regular file, `changes`, or
+`large` and the size in bytes of a file that is not one of the small ones."""
 
 BUFFER = 1 << 20
 """How much is read at once, in bytes. Less costs no less, and has threads wait for Python's lock more often."""
+
+LARGE = 1 << 20
+"""From this size on, in bytes, a file is hashed by a thread, alone."""
 
 FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 """How files are opened: no FIFO waits for its writer."""
@@ -59,7 +63,7 @@ def digest(
     make = _maker(algorithm)
     buffer = _taken()
     try:
-        return _digest(name, make, flags, folder, stopped, buffer, [buffer])
+        return _digest(name, make, flags, folder, stopped, buffer, [buffer], sys.maxsize)
     finally:
         _buffers.append(buffer)
 
@@ -72,6 +76,7 @@ def _digest(
     stopped: Callable[[], bool] | None,
     buffer: memoryview,
     into: list[memoryview],
+    large: int,
 ) -> Found | Failed:
     try:
         for _ in range(2):
@@ -81,6 +86,8 @@ def _digest(
                 before = os.fstat(descriptor)
                 if not S_ISREG(before.st_mode):
                     return "mode", before.st_mode
+                if before.st_size >= large:
+                    return "large", before.st_size
                 size = os.readv(descriptor, into)
                 running = make(buffer[:size], usedforsecurity=False)
                 # No other read has to find the end where it should be: if there is more, `after` tells.
@@ -126,7 +133,7 @@ def _taken() -> memoryview:
 
 
 def digests(folder: str, names: Sequence[str], algorithm: str, flags: int) -> list[Found | Failed]:
-    """The digests of some files of a folder, in their order."""
+    """The digests of some files of a folder, in their order; files of `LARGE` bytes or more are not read."""
     make, buffer = _maker(algorithm), _taken()
     into = [buffer]
     try:
@@ -134,7 +141,7 @@ def digests(folder: str, names: Sequence[str], algorithm: str, flags: int) -> li
     except OSError as error:
         return [("errno", error.errno or 0)] * len(names)
     try:
-        return [_digest(name, make, flags, descriptor, None, buffer, into) for name in names]
+        return [_digest(name, make, flags, descriptor, None, buffer, into, LARGE) for name in names]
     finally:
         _buffers.append(buffer)
         os.close(descriptor)

@@ -22,9 +22,6 @@ from refstore.backends.local.digests import FLAGS, Failed, Found
 BATCH = 256
 """How many small files one request is about."""
 
-LARGE = 1 << 20
-"""From this size on, in bytes, a file is hashed by a thread, alone."""
-
 _WORTH_A_PROCESS = 512
 # More would wait for the one that makes entries of what they find.
 _MOST = 4
@@ -63,9 +60,10 @@ class _Worker:
 
     Args:
         instead: Answers where the process is gone.
+        heard: Is told of each answer before who waits for it.
     """
 
-    def __init__(self, instead: Callable[[Request], Answer]) -> None:
+    def __init__(self, instead: Callable[[Request], Answer], heard: Callable[[Request, Answer], None]) -> None:
         # In a session of its own, so that Ctrl-C reaches it as the end of its input alone.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", digests.__file__],
@@ -74,7 +72,7 @@ class _Worker:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._instead = instead
+        self._instead, self._heard = instead, heard
         self._asked: deque[tuple[Request, Future[Answer]]] = deque()
         self._lock, self._gone = threading.Lock(), False
         self._reader = threading.Thread(target=self._read, name="refstore-hash", daemon=True)
@@ -104,7 +102,9 @@ class _Worker:
         with contextlib.suppress(OSError, EOFError, ValueError):
             while True:
                 found = digests.receive(self._process.stdout)
-                self._asked.popleft()[1].set_result(found)
+                request, answer = self._asked.popleft()
+                self._heard(request, found)
+                answer.set_result(found)
         with self._lock:
             self._gone = True
         for request, answer in self._asked:
@@ -137,6 +137,8 @@ class Hashing:
         self._flags = FLAGS | (0 if follow else os.O_NOFOLLOW)
         self._width = min(_MOST, cores())
         self._threads: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._large: dict[str, Future[Answer]] = {}
         self._workers: list[_Worker] = []
         self._may_start = self._width > 1 and _can_start()
         self._seen = 0
@@ -148,7 +150,8 @@ class Hashing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopped = True
+        with self._lock:
+            self._stopped = True
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
@@ -157,7 +160,7 @@ class Hashing:
             self._threads.shutdown()
 
     def few(self, folder: str, names: Sequence[str]) -> Future[Answer]:
-        """The digests of at most `BATCH` small files of a folder."""
+        """The digests of at most `BATCH` files of a folder. Where the answer says `large`, `large` has the digest."""
         self._seen += len(names)
         request = (folder, list(names), self._algorithm, self._flags)
         if self._may_start and self._seen >= _WORTH_A_PROCESS:
@@ -171,22 +174,38 @@ class Hashing:
 
     def one(self, path: str) -> Future[Answer]:
         """The digest of one large file."""
-        return self._pool().submit(
-            lambda: [digests.digest(path, self._algorithm, self._flags, stopped=lambda: self._stopped)]
-        )
+        with self._lock:
+            if self._stopped:
+                nothing: Future[Answer] = Future()
+                nothing.cancel()
+                return nothing
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(self._width, "refstore-hash")
+            return self._threads.submit(
+                lambda: [digests.digest(path, self._algorithm, self._flags, stopped=lambda: self._stopped)]
+            )
 
-    def _pool(self) -> ThreadPoolExecutor:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._width, "refstore-hash")
-        return self._threads
+    def large(self, path: str) -> Found | Failed:
+        """The digest of one of the files that an answer of `few` called large; its reading began with that answer."""
+        return self._large.pop(path).result()[0]
+
+    def _heard(self, request: Request, answer: Answer) -> None:
+        if min(map(len, answer), default=3) == 2:
+            for name, found in zip(request[1], answer, strict=True):
+                if found[0] == "large":
+                    self._large[request[0] + name] = self.one(request[0] + name)
 
     def _start(self) -> None:
         for _ in range(self._width):
             try:
-                self._workers.append(_Worker(self._here))
+                self._workers.append(_Worker(self._here, self._heard))
             except OSError:
                 self._may_start = bool(self._workers)
                 return
 
     def _here(self, request: Request) -> Answer:
-        return [] if self._stopped else digests.digests(*request)
+        if self._stopped:
+            return []
+        answer = digests.digests(*request)
+        self._heard(request, answer)
+        return answer

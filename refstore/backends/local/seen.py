@@ -111,6 +111,21 @@ class Seen:
                     with contextlib.suppress(OSError):
                         Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
+    def knows_nothing(self) -> bool:
+        """Whether no file below the root is known."""
+        with self._guard():
+            if self._db is not None:
+                return (
+                    self._db.execute(
+                        "select 1 from runs where mode = ? and folder >= ? and folder < ? limit 1", self._below()
+                    ).fetchone()
+                    is None
+                )
+        return True
+
+    def _below(self) -> tuple[str, bytes, bytes]:
+        return self._mode, _bytes(self._root), _bytes(self._root) + b"\xff"
+
     def know(self, run: Run) -> bool:
         """Fill in what is known of a run's files; whether all is as it was, and there is nothing to `keep`."""
         run.sums = [None] * len(run.names)
@@ -184,7 +199,6 @@ class Seen:
                 return None
             self._db.execute("begin immediate")
             self._spill()
-            below = (self._mode, _bytes(self._root), _bytes(self._root) + b"\xff")
             walk = self._db.execute(
                 "insert into walks (mode, root) values (?, ?)", (self._mode, _bytes(self._root))
             ).lastrowid
@@ -192,10 +206,10 @@ class Seen:
             self._db.execute(
                 """delete from runs where mode = ? and folder >= ? and folder < ? and not exists (
                    select 1 from walked w where w.walk = ? and w.folder = runs.folder and w.number = runs.number)""",
-                (*below, walk),
+                (*self._below(), walk),
             )
             # one that came to no manifest is of no use once there is another
-            self._forget("mode = ? and root = ? and manifest is null and id <> ?", below[0], below[1], walk)
+            self._forget("mode = ? and root = ? and manifest is null and id <> ?", *self._below()[:2], walk)
             self._db.execute("commit")
         return walk
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import repeat
 from operator import itemgetter
 
-from refstore.backends.local.digests import Failed, Found
-from refstore.backends.local.hashing import BATCH, LARGE, Hashing
+from refstore.backends.local.digests import LARGE, Failed, Found
+from refstore.backends.local.hashing import BATCH, Hashing
 from refstore.backends.local.paths import key_of, readable
 from refstore.backends.local.reading import refused
 from refstore.backends.local.seen import Seen, is_racy
@@ -62,27 +62,21 @@ class Digesting:
         """Ask for what the cache does not know; how many files wait."""
         run.begun = True
         run.sums = [None] * len(run.names)
-        if self._seen is not None and self.may_know(run):
+        if run.unseen:
+            run.changed = self._seen is not None
+        elif self._seen is not None and self.may_know(run):
             run.changed = not self._seen.know(run)
             if not run.changed:
                 return 0
-        small: list[int] = []
-        for at, value in enumerate(run.sums):
-            if value is not None:
-                continue
-            if run.keys[at][2] >= LARGE:
-                run.awaited.append(([at], self._hashing.one(run.folder + run.names[at])))
-                continue
-            small.append(at)
-            if len(small) == BATCH:
-                self._ask(run, small)
-                small = []
-        if small:
-            self._ask(run, small)
-        return sum(len(places) for places, _ in run.awaited)
-
-    def _ask(self, run: Run, places: list[int]) -> None:
-        run.awaited.append((places, self._hashing.few(run.folder, [run.names[at] for at in places])))
+        missing = [at for at, value in enumerate(run.sums) if value is None]
+        small = [at for at in missing if run.keys[at][2] < LARGE]
+        # these are begun first, since a few small ones are read here and now
+        large = [([at], self._hashing.one(run.folder + run.names[at])) for at in missing if run.keys[at][2] >= LARGE]
+        for start in range(0, len(small), BATCH):
+            places = small[start : start + BATCH]
+            run.awaited.append((places, self._hashing.few(run.folder, [run.names[at] for at in places])))
+        run.awaited += large
+        return len(missing)
 
     def _end(self, part: Part) -> Part:
         run, start, stop = part
@@ -91,7 +85,8 @@ class Digesting:
             self._take(run, places, future.result())
         if run.changed and stop == len(run.names):
             assert self._seen is not None
-            self._seen.keep(run)
+            if not run.unseen or self.may_know(run):
+                self._seen.keep(run)
             run.changed = False
         return part
 
@@ -99,8 +94,8 @@ class Digesting:
         try:
             sums, keys, looks = zip(*answer, strict=True)
         except ValueError:
-            found, at = next((found, at) for found, at in zip(answer, places, strict=True) if len(found) == 2)
-            raise refused(found, run.folder + run.names[at]) from None
+            answer = [self._whole(found, run.folder + run.names[at]) for found, at in zip(answer, places, strict=True)]
+            sums, keys, looks = zip(*answer, strict=True)
         first, last = places[0], places[-1] + 1
         if last - first == len(sums) == len(places):
             run.sums[first:last], run.keys[first:last] = sums, keys
@@ -111,6 +106,13 @@ class Digesting:
         _, _, _, written, changed = zip(*keys, strict=True)
         if is_racy((0, 0, 0, max(written), max(changed)), min(looks)):
             run.racy.update([at for at, key, look in zip(places, keys, looks, strict=True) if is_racy(key, look)])
+
+    def _whole(self, found: Found | Failed, path: str) -> Found:
+        if found[0] == "large":
+            found = self._hashing.large(path)
+        if len(found) == 2:
+            raise refused(found, path)
+        return found
 
     def may_know(self, run: Run) -> bool:
         """Whether all files of a run lie where no other machine writes."""
@@ -129,18 +131,17 @@ def rows(part: Part, algorithm: str | None) -> list[Row]:
     """The entries of some files; `algorithm` is that of their digests, None where there are none."""
     run, start, stop = part
     folder, before = key_of(run.folder), readable(run.before)
-    plain = not folder.startswith("%")
+    names, keys = run.names[start:stop], run.keys[start:stop]
     sums: Iterable[str | None] = repeat(None)
     if algorithm is not None:
         sums = [value and f"{algorithm}:{value}" for value in run.sums[start:stop]]
-    out: list[Row] = []
-    for name, key, checksum in zip(run.names[start:stop], run.keys[start:stop], sums, strict=False):
-        if plain and name.isascii():
-            path, place = before + name, folder + name
-        else:
-            path, place = readable(run.before + name), key_of(run.folder + name)
-        out.append((path, "file", "", "", place, key[2], None, None, checksum, iso_from_ns(key[3]), None))
-    return out
+    if "".join(names).isascii() and not folder.startswith("%"):
+        paths, places = [before + name for name in names], [folder + name for name in names]
+    else:
+        paths, places = [readable(run.before + name) for name in names], [key_of(run.folder + name) for name in names]
+    sizes, times = [key[2] for key in keys], [iso_from_ns(key[3]) for key in keys]
+    none, empty = repeat(None), repeat("")
+    return list(zip(paths, repeat("file"), empty, empty, places, sizes, none, none, sums, times, none, strict=False))
 
 
 def paged(parts: Iterable[Part], size: int) -> Iterator[list[Part]]:

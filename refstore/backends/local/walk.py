@@ -28,6 +28,9 @@ RUN = 10_000
 Key = tuple[int, int, int, int, int]
 """See `digests.key_of`."""
 
+UNKNOWN: Key = (0, 0, 0, 0, 0)
+"""The key of a file that nobody looked at yet."""
+
 stat_key = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 """The same, for the many."""
 
@@ -45,6 +48,7 @@ class Run:
         keys: What changes when one of them does (`digests.key_of`).
         sums: Their digests in hex, where they are known.
         same: Whether it is known, without them, that they are as the last walk found them.
+        unseen: Whether nobody looked at the files, and the keys are `UNKNOWN` until the digests are there.
         racy: Which of them could be edited once more without a change of their keys, by their places.
         awaited: The places of files whose digests are being made, a batch at a time.
         begun: Whether somebody looked for the digests.
@@ -57,6 +61,7 @@ class Run:
     alone: bool
     names: list[str]
     keys: list[Key]
+    unseen: bool = False
     sums: list[str | None] = field(default_factory=list)
     racy: set[int] = field(default_factory=set)
     awaited: deque[tuple[list[int], Future[list[Found | Failed]]]] = field(default_factory=deque)
@@ -76,12 +81,14 @@ class Walk:
         root: The folder.
         symlinks: As the setting of that name.
         notes: Learns what is not taken.
+        unseen: Whether to leave it to those who open the files to look at them.
     """
 
-    def __init__(self, root: str, symlinks: str, notes: Notes) -> None:
+    def __init__(self, root: str, symlinks: str, notes: Notes, *, unseen: bool = False) -> None:
         self._root = root.rstrip("/") + "/"
         self._symlinks = symlinks
         self._notes = notes
+        self._unseen = unseen
 
     def parts(self) -> Iterator[Part]:
         """All files in order. What stands below a folder comes between the files of the folder above.
@@ -146,22 +153,16 @@ class Walk:
             yield run, done, len(run.names)
 
     def _run(self, found: list[os.DirEntry[str]], folder: str, before: str, number: int) -> tuple[Run, list[str]]:
-        keys: dict[str, Key] = {}
-        others: list[os.DirEntry[str]] = []
         below: list[str] = []
-        name = ""
-        try:
-            for entry in found:
-                if entry.is_file(follow_symlinks=False):
-                    name = entry.name
-                    if not name.isascii() and key_of(folder + name).startswith("%"):
-                        self._notes.add(NOT_UTF8, shown(folder + name))
-                    keys[name] = stat_key(entry.stat(follow_symlinks=False))
-                else:
-                    others.append(entry)
-        except OSError as error:
-            raise translated(error, folder + name) from error
-        for entry in sorted(others, key=lambda entry: entry.name):
+        files = [entry for entry in found if entry.is_file(follow_symlinks=False)]
+        names = [entry.name for entry in files]
+        if not "".join(names).isascii():
+            for name in names:
+                if not name.isascii() and key_of(folder + name).startswith("%"):
+                    self._notes.add(NOT_UTF8, shown(folder + name))
+        keys = dict.fromkeys(names, UNKNOWN) if self._unseen else self._looked(files, folder)
+        others = [] if len(files) == len(found) else sorted(set(found).difference(files), key=attrgetter("name"))
+        for entry in others:
             if entry.is_symlink():
                 key = self._link(folder + entry.name)
                 if key is not None:
@@ -172,7 +173,16 @@ class Walk:
             elif os.path.lexists(folder + entry.name):
                 self._notes.add(SPECIAL, shown(folder + entry.name))
         names = sorted(keys)
-        return Run(folder, before, number, False, names, list(map(keys.__getitem__, names))), below
+        return Run(folder, before, number, False, names, list(map(keys.__getitem__, names)), self._unseen), below
+
+    def _looked(self, files: list[os.DirEntry[str]], folder: str) -> dict[str, Key]:
+        keys: dict[str, Key] = {}
+        for entry in files:
+            try:
+                keys[entry.name] = stat_key(entry.stat(follow_symlinks=False))
+            except OSError as error:
+                raise translated(error, folder + entry.name) from error
+        return keys
 
     def _link(self, path: str) -> Key | None:
         if self._symlinks == "error":
