@@ -23,6 +23,8 @@ from tests.acceptance import synthetic
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 VERSIONED, VERSIONS, CHANGES = 100_000, 100, 10
+LIMITS = {"records": 10_000, "index": 200_000}
+"""The most bytes that a version with ten changes may add."""
 POINTS = Path(__file__).with_name("scale.csv")
 SECONDS, BYTES = "seconds by objects", "bytes by versions"
 
@@ -45,6 +47,11 @@ def run(bench: Bench) -> Iterator[Result]:
         points += [(BYTES, name, number, size) for name, size in sizes.items()]
     for name in sizes:
         yield Result(f"{name}: {number} versions of {bench.scaled(VERSIONED):,} files", kept=sizes[name])
+    (_, one), (_, two) = _versions(bench, bench.scaled(SIZES[-1]), 2)
+    for name, limit in LIMITS.items():
+        what = f"{name}: a second version of {bench.scaled(SIZES[-1]):,} files, ten changed"
+        grown = two[name] - one[name]
+        yield Result(what, kept=grown, against="KB", ratio=grown / 1000, at_most=limit / 1000)
     if not bench.quick:
         with POINTS.open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("plot", "line", "x", "y"), *points])
@@ -82,10 +89,10 @@ def _ask(bench: Bench, race: Race, count: int) -> None:
     race.enter("checkout --path", lambda: Entrant(words, clean))
 
 
-def _versions(bench: Bench, count: int) -> Iterator[tuple[int, Mapping[str, int]]]:
-    """The sizes after so many versions, each with ten changes."""
+def _versions(bench: Bench, count: int, versions: int = VERSIONS) -> Iterator[tuple[int, Mapping[str, int]]]:
+    """The sizes after so many versions of `count` files, each with ten changes."""
     store, state = bench.store(), dict[int, int]()
-    for number in range(1, VERSIONS + 1):
+    for number in range(1, versions + 1):
         _record(store, (synthetic.entry(entry, state) for entry in range(count)))
         if number in (1, 2, 5) or number % 10 == 0:
             folder = store / ".refstore"
