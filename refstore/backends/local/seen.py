@@ -83,18 +83,22 @@ class Seen:
         if self._path.exists() and self._path.stat().st_size > _MOST:
             self._path.unlink()
         db = sqlite3.connect(self._path, isolation_level=None, timeout=1, check_same_thread=False)
-        db.execute("pragma journal_mode = wal")
-        # A crash may lose what was just learnt, and damages nothing.
-        db.execute("pragma synchronous = normal")
-        if db.execute("pragma user_version").fetchone()[0] != _FORM:
-            db.execute("begin immediate")
-            for table in ("runs", "walks", "walked"):
-                db.execute(f"drop table if exists {table}")
-            for statement in _SCHEMA.split(";\n"):
-                db.execute(statement)
-            db.execute(f"pragma user_version = {_FORM}")
-            db.execute("commit")
-        db.execute("create temp table walking (folder blob, number integer, version integer)")
+        try:
+            db.execute("pragma journal_mode = wal")
+            # A crash may lose what was just learnt, and damages nothing.
+            db.execute("pragma synchronous = normal")
+            if db.execute("pragma user_version").fetchone()[0] != _FORM:
+                db.execute("begin immediate")
+                for table in ("runs", "walks", "walked"):
+                    db.execute(f"drop table if exists {table}")
+                for statement in _SCHEMA.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"pragma user_version = {_FORM}")
+                db.execute("commit")
+            db.execute("create temp table walking (folder blob, number integer, version integer)")
+        except BaseException:
+            db.close()
+            raise
         return db
 
     @contextlib.contextmanager
