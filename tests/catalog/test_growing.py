@@ -37,17 +37,21 @@ def made(store: Store, name: str, pages: list[list[Entry]], *, growing: bool, dr
     with Staging(store.catalog.growing() if growing else None) as staging:
         for page in pages:
             staging.add(page)
-        return record(
-            store.catalog,
-            ArtifactName("", "p", name),
-            staging.entries(),
-            Labels(),
-            job_type="add",
-            sources=(),
-            markers=0,
-            notes=(),
-            dry_run=dry_run,
-        )
+        return recorded(store, name, staging, dry_run=dry_run)
+
+
+def recorded(store: Store, name: str, staging: Staging, *, dry_run: bool = False) -> Recorded:
+    return record(
+        store.catalog,
+        ArtifactName("", "p", name),
+        staging.entries(),
+        Labels(),
+        job_type="add",
+        sources=(),
+        markers=0,
+        notes=(),
+        dry_run=dry_run,
+    )
 
 
 def paged(entries: list[Entry]) -> list[list[Entry]]:
@@ -113,17 +117,7 @@ def test_a_version_that_another_made_meanwhile_is_what_it_is_compared_with(store
     with Staging(store.catalog.growing()) as staging:
         staging.add(entries)
         made(store, "data", [entries[:-1]], growing=False)
-        done = record(
-            store.catalog,
-            ArtifactName("", "p", "data"),
-            staging.entries(),
-            Labels(),
-            job_type="add",
-            sources=(),
-            markers=0,
-            notes=(),
-            dry_run=False,
-        )
+        done = recorded(store, "data", staging)
     assert (done.name, done.added, done.removed, done.changed) == ("p/data:v1", 1, 0, 0)
     assert list((store.folder / "tmp").iterdir()) == []
 

@@ -127,6 +127,8 @@ class _Worker:
 class Hashing:
     """Makes digests ahead of who waits for them. Processes and threads are started when there is enough to do.
 
+    To be asked by one thread: a worker answers in the order in which it was asked.
+
     Args:
         algorithm: Of the digests.
         follow: Whether symbolic links are.
